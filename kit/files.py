@@ -1,0 +1,148 @@
+"""Files that are either whole or absent: write, fsync, rename; hash before reading; one writer at a time."""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kit.errors import StorageError
+
+
+@contextmanager
+def storage_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn an `OSError` into a `StorageError` that says what could not be done to which path."""
+    try:
+        yield
+    except OSError as error:
+        hint = {
+            "ENOSPC": "free some space and run the same command again: it continues",
+            "EROFS": "choose a writable place, for instance with --runs DIR",
+            "EACCES": "choose a readable and writable place, for instance with --runs DIR",
+        }.get(_errno_name(error))
+        raise StorageError(f"cannot {action} {path}: {error.strerror or error}", hint=hint) from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` with a temporary file in the folder of `path`, fsync, and rename it onto `path`.
+
+    Raises `StorageError` when the disk is full or the folder not writable; `path` is then as it was before.
+    """
+    with storage_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_atomically` for bytes that are already in memory."""
+    write_atomically(path, lambda file: file.write(data))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON with full float precision; `nan` and infinities are refused."""
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON: duplicate keys, `NaN` and anything else outside the standard raise `StorageError`."""
+    with storage_errors("read", path):
+        data = path.read_bytes()
+    return parse_json(data, source=str(path))
+
+
+def parse_json(data: bytes, *, source: str) -> Any:
+    """Parse strict JSON bytes; `source` names them in the `StorageError`."""
+    try:
+        return json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{source} is not valid JSON: {error}") from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with storage_errors("read", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_key(value: object) -> str:
+    """Hex SHA-256 of a JSON value in canonical form: the address of whatever was made from it."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path, *, holder: str) -> Iterator[None]:
+    """Hold an advisory lock on `path` (the kernel frees it when the process dies, however it dies).
+
+    Raises `StorageError` naming the process that holds it; `holder` says what is being protected.
+    """
+    with storage_errors("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise StorageError(
+                f"{holder} is in use by another process (pid {owner})",
+                hint="wait for it or stop it; what it has finished is kept",
+            ) from error
+        except OSError as error:
+            raise StorageError(f"cannot lock {path}: {error.strerror}") from error
+        with storage_errors("write", path):
+            file.seek(0)
+            file.truncate()
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        yield
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} appears twice")
+        result[key] = value
+    return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+def _errno_name(error: OSError) -> str:
+    import errno
+
+    return errno.errorcode.get(error.errno or 0, "")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

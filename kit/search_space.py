@@ -104,7 +104,7 @@ class SearchSpace:
         Raises `InvalidArchitectureError`, naming the first offending digit (counted from 1), what was expected and why.
         """
         depths = _parse_depths(code)
-        if depths not in self._depth_set:
+        if depths not in self.depth_set:
             _refuse(2, code, f"depths {depths} are not in this space ({self.describe()})")
         digits = [int(digit) for digit in code]
         self._check_width(code, STEM_POSITION, stage=0)
@@ -157,7 +157,7 @@ class SearchSpace:
         """The subspace with these further limits (never larger than this space). Raises `InputError` if it is empty."""
         low = tuple(min_depths or (MIN_DEPTH,) * STAGES)
         high = tuple(max_depths or SLOTS)
-        allowed = self._depth_set if depth_choices is None else {tuple(depths) for depths in depth_choices}
+        allowed = self.depth_set if depth_choices is None else {tuple(depths) for depths in depth_choices}
         limits = tuple(max_digits or self.max_digits)
         if not len(low) == len(high) == len(limits) == STAGES:
             raise InputError(f"a subspace needs {STAGES} values, one per stage: {low}, {high}, {limits}")
@@ -240,7 +240,7 @@ class SearchSpace:
             raise InputError(f"not a description of a search space: {error!r}") from error
 
     @cached_property
-    def _depth_set(self) -> frozenset[Depths]:
+    def depth_set(self) -> frozenset[Depths]:
         return frozenset(self.depth_choices)
 
     def _check_width(self, code: str, at: int, stage: int) -> None:

@@ -1,0 +1,196 @@
+"""The registry of recipes and profiles: finding TOML files, `extends`, `--set`, and errors that name file, key and nearest key."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from kit.errors import InputError
+from kit.files import storage_errors, write_bytes
+from kit.recipe.models import Recipe
+from kit.recipe.profile import Profile
+
+MAX_EXTENDS = 8
+M = TypeVar("M", bound=BaseModel)
+
+
+def recipes_folder() -> Path:
+    """The folder that is the registry: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
+
+
+def profile_names() -> list[str]:
+    """Names of the shipped profiles."""
+    return sorted(path.stem for path in (recipes_folder() / "profiles").glob("*.toml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a shipped recipe, or `name` itself when it is a path to a TOML file."""
+    return _find(name, recipes_folder(), recipe_names(), "recipe")
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by name or path, apply `key=value` overrides, validate; all problems in one `InputError`.
+
+    Phases are addressed by name: `phases.D1.epochs=3`.
+    """
+    path = recipe_path(name)
+    document = _extended(path)
+    for key, value in map(parse_override, overrides):
+        _override(document, key, value, Recipe, path)
+    return _validate(Recipe, document, path)
+
+
+def load_profile(name: str, overrides: Iterable[str] = ()) -> Profile:
+    """Read a profile by name or path, apply `key=value` overrides, validate; all problems in one `InputError`."""
+    path = _find(name, recipes_folder() / "profiles", profile_names(), "profile")
+    document = _read_toml(path)
+    for key, value in map(parse_override, overrides):
+        _override(document, key, value, Profile, path)
+    return _validate(Profile, document, path)
+
+
+def copy_recipe(name: str, destination: Path) -> Path:
+    """Copy a recipe file so that a user can edit it; never overwrites. Returns the new path."""
+    source = recipe_path(name)
+    target = destination / source.name if destination.is_dir() else destination
+    if target.exists():
+        raise InputError(f"{target} exists already", hint="choose another name, or remove it first")
+    with storage_errors("read", source):
+        data = source.read_bytes()
+    write_bytes(target, data)
+    return target
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `key=value`; the value is read as TOML, or as a string when it is none."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise InputError(f"--set {text!r} is not key=value", hint="for instance --set phases.D1.epochs=3")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def _find(name: str, folder: Path, names: list[str], kind: str) -> Path:
+    if name in names:
+        return folder / f"{name}.toml"
+    path = Path(name)
+    if path.suffix == ".toml" or "/" in name:
+        if not path.is_file():
+            raise InputError(f"there is no {kind} file {path}")
+        return path
+    near = difflib.get_close_matches(name, names, 1)
+    hint = (f"did you mean {near[0]}? " if near else "") + f"there are: {', '.join(names)}; or give a path to a .toml file"
+    raise InputError(f"there is no {kind} named {name!r}", hint=hint)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    with storage_errors("read", path):
+        data = path.read_bytes()
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+
+
+def _extended(path: Path, depth: int = 0) -> dict[str, Any]:
+    """A recipe's document with `extends` resolved: the parent's phases come first, other keys override the parent's."""
+    document = _read_toml(path)
+    parent_name = document.pop("extends", None)
+    if parent_name is None:
+        return document
+    if not isinstance(parent_name, str):
+        raise InputError(f"{path}: extends: expected the name of a recipe, found {parent_name!r}")
+    if depth >= MAX_EXTENDS:
+        raise InputError(f"{path}: extends: the chain of recipes does not end", hint="a recipe must not extend itself")
+    beside = path.parent / f"{parent_name}.toml"
+    parent = _extended(beside if beside.is_file() else recipe_path(parent_name), depth + 1)
+    merged = {**parent, **document}
+    phases = [value.get("phases", []) for value in (parent, document)]
+    if all(isinstance(part, list) for part in phases):
+        merged["phases"] = phases[0] + phases[1]
+    return merged
+
+
+def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseModel], path: Path) -> None:
+    *parents, last = key.split(".")
+    target: Any = document
+    for part in parents:
+        if isinstance(target, list):
+            found = [item for item in target if item.get("name") == part]
+            if not found:
+                names = [str(item.get("name")) for item in target]
+                raise InputError(f"--set {key}: there is no phase {part!r}{_nearest(part, names)}; there are {', '.join(names)}")
+            target = found[0]
+        else:
+            target = target.setdefault(part, {})
+        if not isinstance(target, dict | list):
+            raise InputError(f"--set {key}: {part!r} is a value of {path.name}, not a table")
+    if isinstance(target, list):
+        raise InputError(f"--set {key}: name a key of one phase, for instance phases.D1.epochs")
+    target[last] = value
+
+
+def _validate(model: type[M], document: Mapping[str, Any], path: Path) -> M:
+    try:
+        # JSON mode, because strict models then take arrays for tuples and nothing else is converted.
+        return model.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        problems = [_explain(problem, document, model) for problem in error.errors()]
+        raise InputError(f"{path}: " + f"\n{path}: ".join(problems)) from error
+
+
+def _explain(problem: Any, document: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One problem as `dotted key: what is wrong (nearest key)`."""
+    names: list[str] = []
+    value: Any = document
+    for part in problem["loc"]:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+            names.append(str(part))
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+            names.append(str(value["name"]) if isinstance(value, Mapping) and "name" in value else str(part))
+        elif part == problem["loc"][-1] and problem["type"] == "missing":
+            names.append(str(part))
+    where = ".".join(names) or "the file"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_nearest(names[-1], _all_keys(model))}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    found = problem.get("input")
+    shown = "" if isinstance(found, dict | list) and len(str(found)) > 80 else f", found {found!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), 1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _all_keys(model: type[BaseModel]) -> set[str]:
+    """Every key that may occur in a model and the models inside it."""
+    keys: set[str] = set()
+    pending: list[Any] = [model]
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys |= set(kind.model_fields)
+            pending += [field.annotation for field in kind.model_fields.values()]
+        else:
+            pending += get_args(kind)
+    return keys

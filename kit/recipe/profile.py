@@ -1,0 +1,123 @@
+"""What a profile may say: data set, resolution, widths, and every number that depends on the scale of a run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kit.recipe.models import Name, PerStage, PositiveInt, Strict
+from kit.search_space import PAPER_RATIOS, SearchSpace, Stem
+
+Rate = Annotated[float, Field(gt=0)]
+
+
+class StemSettings(Strict):
+    """The first convolution and whether a 3 x 3 / 2 max pool follows."""
+
+    kernel: Literal[3, 5, 7] = 7
+    stride: Literal[1, 2] = 2
+    pool: bool = True
+
+
+class NetworkSettings(Strict):
+    """What the digits of a code mean in channels, and how blocks start."""
+
+    base_channels: PerStage = (64, 128, 256, 512)
+    ratios: Annotated[tuple[Rate, ...], Field(min_length=7, max_length=7)] = PAPER_RATIOS
+    divisor: PositiveInt = 8
+    stem: StemSettings = StemSettings()
+    zero_init_last: bool = True
+    """Start the last BN scale of each block at zero, so that depth costs nothing at first."""
+
+
+class ImageSettings(Strict):
+    """Which images are used and how they are augmented; 0 means all."""
+
+    augmentation: str = "imagenet"
+    train: Annotated[int, Field(ge=0)] = 0
+    validation: Annotated[int, Field(ge=0)] = 0
+
+
+class TrainingSettings(Strict):
+    """Scale of training. `batch_size` is the global batch of one step; `steps_per_epoch` 0 means one pass over the data."""
+
+    batch_size: PositiveInt = 2048
+    steps_per_epoch: Annotated[int, Field(ge=0)] = 0
+    learning_rate_factor: Rate = 1.0
+    pretrain_learning_rate_factor: Rate = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+
+
+class CalibrationSettings(Strict):
+    """BN calibration (P 3.1): statistics are reset for every sub-network, then estimated on `batches` training batches."""
+
+    batches: PositiveInt = 50
+    batch_size: PositiveInt = 256
+    statistics: Literal["average"] | Annotated[float, Field(gt=0, le=1)] = "average"
+    """`average` over the batches, or a momentum (PyTorch's sense; C: 0.1) from the reset values."""
+
+
+class EvaluationSettings(Strict):
+    """Images per forward pass when accuracy is measured."""
+
+    batch_size: PositiveInt = 256
+
+
+class PoolSettings(Strict):
+    """The pool drawn from the published subspace when the user brings none."""
+
+    size: PositiveInt = 300
+    seed: int = 0
+
+
+class TruthSettings(Strict):
+    """How architectures are trained alone (SGD, cosine per step after a linear warm-up, the profile's augmentation)."""
+
+    architectures: PositiveInt = 24
+    seeds: PositiveInt = 3
+    epochs: PositiveInt = 3
+    batch_size: PositiveInt = 128
+    learning_rate: Rate = 0.1
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.5
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+
+
+class RuntimeSettings(Strict):
+    """How, not what: nothing here changes a result beyond rounding, so nothing here enters a phase's key."""
+
+    device: str = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads for PyTorch's operators; 0 leaves its default."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+
+
+class Profile(Strict):
+    """On what a recipe runs. Any recipe runs on any profile."""
+
+    name: Name
+    title: str
+    data: str
+    num_classes: PositiveInt
+    resolution: Annotated[int, Field(ge=4, le=1024)]
+    network: NetworkSettings = NetworkSettings()
+    images: ImageSettings = ImageSettings()
+    training: TrainingSettings = TrainingSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    pool: PoolSettings = PoolSettings()
+    truth: TruthSettings = TruthSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """All codes, with this profile's channels."""
+        network = self.network
+        stem = Stem(network.stem.kernel, network.stem.stride, network.stem.pool)
+        return SearchSpace(network.base_channels, network.ratios, network.divisor, stem)
+
+    @property
+    def published_space(self) -> SearchSpace:
+        """The subspace of the published codes, with this profile's channels."""
+        return self.search_space.restrict(max_digits=(3, 3, 5, 7))

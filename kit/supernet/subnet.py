@@ -1,0 +1,62 @@
+"""Sub-networks taken out of a supernet: plain timm `ResNet`s that need nothing of the kit."""
+
+import torch
+from timm.models import register_model
+from timm.models.resnet import BasicBlock, ResNet
+from torch import nn
+
+from kit.search_space import RESNET48, Architecture, SearchSpace
+from kit.supernet.elastic import ElasticResNet, initialise, shape_like
+from kit.supernet.few_shot import FewShotSupernet
+
+
+def build_subnet(
+    architecture: Architecture,
+    space: SearchSpace = RESNET48,
+    num_classes: int = 1000,
+    *,
+    generator: torch.Generator | None = None,
+    zero_init_last: bool = True,
+) -> ResNet:
+    """A timm `ResNet` of this shape with fresh weights, as for training it alone."""
+    network = _blank_subnet(architecture, space, num_classes)
+    network.to_empty(device="cpu")
+    initialise(network, generator, zero_init_last=zero_init_last)
+    return network
+
+
+def extract_subnet(supernet: ElasticResNet | FewShotSupernet, architecture: Architecture) -> ResNet:
+    """Copy a sub-network out of its supernet: the leading slice of every tensor, in the supernet's mode.
+
+    The result computes bitwise what the supernet computes for `architecture`, in eval and in train mode.
+    """
+    if isinstance(supernet, FewShotSupernet):
+        return extract_subnet(supernet.member_of(architecture), architecture)
+    network = _blank_subnet(architecture, supernet.space, supernet.num_classes)
+    weights = supernet.state_dict()
+    sliced = {
+        name: weights[name][tuple(slice(size) for size in blank.shape)].clone(memory_format=torch.contiguous_format)
+        for name, blank in network.state_dict().items()
+    }
+    network.load_state_dict(sliced, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return network.train(supernet.training)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def resnet48_subnet(
+    pretrained: bool = False, *, code: str, space: SearchSpace = RESNET48, num_classes: int = 1000, **kwargs: object
+) -> nn.Module:
+    """`timm.create_model("resnet48_subnet", code="1252...")`: the static network of a code."""
+    unknown = {key for key, value in kwargs.items() if value not in (None, {}, False)}
+    if pretrained or unknown:
+        raise TypeError(f"resnet48_subnet takes code, space and num_classes; unexpected: {sorted(unknown) or 'pretrained'}")
+    return build_subnet(space.parse(code), space, num_classes)
+
+
+def _blank_subnet(architecture: Architecture, space: SearchSpace, num_classes: int) -> ResNet:
+    channels = tuple(stage.out_channels for stage in architecture.stages)
+    network = ResNet(BasicBlock, architecture.depths, num_classes=num_classes, channels=channels, device="meta")
+    shape_like(network, architecture, space.stem)
+    return network

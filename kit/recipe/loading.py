@@ -133,7 +133,9 @@ def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseMo
             found = [item for item in target if item.get("name") == part]
             if not found:
                 names = [str(item.get("name")) for item in target]
-                raise InputError(f"--set {key}: there is no phase {part!r}{_nearest(part, names)}; there are {', '.join(names)}")
+                raise InputError(
+                    f"--set {key}: there is no phase {part!r}{_nearest(part, names)}; there are {', '.join(names)}"
+                )
             target = found[0]
         else:
             target = target.setdefault(part, {})

@@ -1,0 +1,63 @@
+"""Calibrate and score sub-networks one by one: the readable reference for every faster way."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kit.data import Batch
+from kit.search_space import Architecture
+from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
+from kit.supernet.calibration import calibrate
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationImages:
+    """What every sub-network sees: the same calibration batches and the same validation batches, decoded once."""
+
+    calibration: Sequence[Tensor]
+    """uint8 `(N, 3, H, W)` each, with training augmentation."""
+    validation: Iterable[Batch]
+    prepare: Callable[[Tensor], Tensor]
+    """Decoded images to network input on the device."""
+    statistics: Literal["average"] | float = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Correct predictions of one calibrated sub-network on the validation images."""
+
+    architecture: Architecture
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1, a fraction."""
+        return self.correct / self.images
+
+
+def evaluate_architectures(
+    supernet: ElasticResNet | FewShotSupernet, architectures: Iterable[Architecture], images: EvaluationImages
+) -> Iterator[Score]:
+    """Extract, calibrate and score each architecture in turn. Neither the supernet nor the order changes a result."""
+    for architecture in architectures:
+        network = extract_subnet(supernet, architecture)
+        calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
+        correct, total = count_correct(network, images)
+        yield Score(architecture, correct, total)
+
+
+@torch.no_grad()
+def count_correct(network: nn.Module, images: EvaluationImages) -> tuple[int, int]:
+    """Correct predictions and images on the validation set, in eval mode."""
+    network.eval()
+    correct = torch.zeros((), dtype=torch.int64)
+    total = 0
+    for batch in images.validation:
+        predicted = network(images.prepare(batch.images)).argmax(dim=1)
+        correct = correct.to(predicted.device) + (predicted == batch.labels.to(predicted.device)).sum()
+        total += len(batch.labels)
+    return int(correct), total

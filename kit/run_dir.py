@@ -1,0 +1,244 @@
+"""The directory of a run: what lies where, who may write, which state it is in, and how a RUN argument is found."""
+
+import fcntl
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError, StorageError
+from kit.events import (
+    Event,
+    PhaseFinished,
+    PhaseReused,
+    PhaseStarted,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepDone,
+    read_events,
+)
+from kit.files import exclusive_lock, read_json, storage_errors, write_json
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths inside one run's directory, `RUNS/ID`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def resolved(self) -> Path:
+        return self.path / "resolved.json"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def pool(self) -> Path:
+        return self.path / "pool.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.json"
+
+    @property
+    def rank(self) -> Path:
+        return self.path / "rank.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights" / "supernet.safetensors"
+
+    @property
+    def weights_manifest(self) -> Path:
+        return self.path / "weights.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the one process that writes here."""
+        with exclusive_lock(self.lock, holder=f"run {self.id}"):
+            yield
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process works on the run now."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+
+def phases_folder(runs: Path) -> Path:
+    """Where the content-addressed phases of all runs lie."""
+    return runs / "phases"
+
+
+def find_run(argument: str, runs: Path) -> RunDirectory:
+    """The run with this id under `runs`, or the run directory at this path. Raises `InputError` when there is none."""
+    candidates = [Path(argument)] if "/" in argument or Path(argument).is_absolute() else [runs / argument, Path(argument)]
+    for path in candidates:
+        if (path / "resolved.json").is_file():
+            return RunDirectory(path.resolve())
+    known = [run.id for run in all_runs(runs)]
+    hint = (
+        f"there are: {', '.join(known[:8])}"
+        if known
+        else f"there are no runs in {runs}; name another folder with --runs DIR"
+    )
+    raise InputError(f"there is no run {argument!r} in {runs}", hint=hint)
+
+
+def all_runs(runs: Path) -> list[RunDirectory]:
+    """Every run under `runs`, newest first."""
+    if not runs.is_dir():
+        return []
+    with storage_errors("read", runs):
+        found = [RunDirectory(path.resolve()) for path in runs.iterdir() if (path / "resolved.json").is_file()]
+        return sorted(found, key=lambda run: (run.resolved.stat().st_mtime, run.id), reverse=True)
+
+
+def describe_run(run: RunDirectory) -> dict[str, Any]:
+    """State and progress of a run from its events: the JSON of `kit runs show`."""
+    started: float | None = None
+    updated: float | None = None
+    state = "queued"
+    done: dict[str, int] = {}
+    phase, total, loss = None, 0, None
+    paths: dict[str, int] = {}
+    for event in read_events(run.events):
+        updated = event.time
+        match event:
+            case RunStarted():
+                started = started or event.time
+                state, total = "running", event.passes
+            case PhaseReused():
+                done[event.phase] = event.steps * event.paths_per_step
+            case PhaseStarted():
+                phase, paths[event.phase] = event.phase, event.paths_per_step
+            case StepDone():
+                done[event.phase] = (event.step + 1) * len(event.codes)
+                loss = sum(event.losses) / len(event.losses)
+            case PhaseFinished():
+                done[event.phase] = event.steps * paths.get(event.phase, 1)
+            case RunFinished():
+                state = "finished"
+            case RunStopped():
+                state = "stopped"
+            case _:
+                pass
+    if state == "running" and not run.is_locked:
+        state = "crashed"
+    resolved = read_json(run.resolved)
+    rank = read_json(run.rank) if run.rank.exists() else None
+    return {
+        "run": run.id,
+        "recipe": resolved.get("recipe", {}).get("name", resolved.get("kind", "")),
+        "profile": resolved.get("profile", {}).get("name", ""),
+        "seed": resolved.get("seed"),
+        "state": state,
+        "started": started,
+        "updated": updated,
+        "phase": phase,
+        "passes_done": sum(done.values()),
+        "passes": total,
+        "loss": loss,
+        "pearson": rank["pearson"]["value"] if rank else None,
+        "kendall": rank["kendall"]["value"] if rank else None,
+        "path": str(run.path),
+    }
+
+
+def remove_run(run: RunDirectory) -> None:
+    """Delete a run's directory; the phases that other runs may share stay. Refused while a process works on it."""
+    with run.locked(), storage_errors("remove", run.path):
+        shutil.rmtree(run.path)
+
+
+def write_environment(path: Path) -> None:
+    """Record versions and platform, and nothing that identifies a person or a machine."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    write_json(
+        path,
+        {
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "byteorder": sys.byteorder,
+            "packages": versions,
+        },
+    )
+
+
+def check_same_settings(stored: dict[str, Any], current: dict[str, Any], run: RunDirectory) -> None:
+    """Refuse to continue a run whose settings have changed; names each changed key with both values."""
+    changes = list(_differences(stored, current))
+    if changes:
+        shown = "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
+        raise InputError(
+            f"run {run.id} was started with other settings: {shown}",
+            hint="undo the change to continue it, or start anew beside it with --fresh, --seed N or --runs DIR",
+        )
+
+
+def _differences(stored: Any, current: Any, where: str = "") -> Iterator[str]:
+    if isinstance(stored, dict) and isinstance(current, dict):
+        for key in sorted(stored.keys() | current.keys()):
+            yield from _differences(stored.get(key), current.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(stored, list) and isinstance(current, list) and len(stored) == len(current):
+        for index, (old, new) in enumerate(zip(stored, current, strict=True)):
+            name = old.get("name", index) if isinstance(old, dict) else index
+            yield from _differences(old, new, f"{where}.{name}")
+    elif stored != current:
+        yield f"{where} {_short(stored)} -> {_short(current)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def require_directory(path: Path) -> None:
+    """Create `path` if it is missing and make sure it can be written. Raises `StorageError`."""
+    with storage_errors("create", path):
+        path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"cannot write in {path}", hint="choose a writable place, for instance with --runs DIR")

@@ -1,0 +1,5 @@
+"""Training: paths and their losses, samplers that choose them, one trainer for every method."""
+
+from kit.training.losses import Path, separate_backward
+
+__all__ = ["Path", "separate_backward"]

@@ -1,0 +1,147 @@
+"""One trainer for every method: it asks a sampler for paths, steps, and yields events."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kit.data import Batch, Data, normalize
+from kit.errors import TrainingStoppedError
+from kit.events import CandidateReplaced, CheckpointSaved, Event, StepDone
+from kit.recipe import OptimizerSettings
+from kit.training.checkpoint import CheckpointStore
+from kit.training.losses import Path, separate_backward
+from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, set_learning_rate
+from kit.training.sampling import PathSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSettings:
+    """Everything a phase's training loop needs to know besides network, data and sampler."""
+
+    name: str
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    learning_rate: float
+    """Of the first epoch, scaling done."""
+    optimizer: OptimizerSettings
+    seed: int
+    first_epoch: int
+    """Epochs trained in earlier phases: it counts on for the loader, so that phases see different orders of images."""
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where and in which number format a step is computed."""
+
+    device: torch.device
+    autocast: torch.dtype | None = None
+    channels_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRunner:
+    """Computes the gradients of one step on a batch."""
+
+    network: nn.Module
+    data: Data
+    hardware: Hardware
+    teacher: nn.Module | None
+    """Full network whose logits soften the labels; kept in eval mode."""
+
+    def backward(self, batch: Batch, paths: list[Path]) -> Tensor:
+        """Add the step's gradient to `.grad`; returns each path's cross-entropy, `(paths,)`."""
+        images = self.prepare(batch.images)
+        labels = batch.labels.to(self.hardware.device, non_blocking=True)
+        teacher_logits = None
+        if any(path.distillation for path in paths):
+            assert self.teacher is not None, "distillation needs a teacher"
+            with torch.no_grad():
+                teacher_logits = self.teacher.eval()(images)
+        return separate_backward(self.network, images, labels, paths, teacher_logits, autocast=self.hardware.autocast)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Decoded images as the network wants them: `uint8 (N, 3, H, W) -> float32`, normalised, on the device."""
+        return normalize(images, self.data, device=self.hardware.device, channels_last=self.hardware.channels_last)
+
+
+def train_phase(
+    settings: PhaseSettings,
+    runner: StepRunner,
+    sampler: PathSampler,
+    store: CheckpointStore,
+    *,
+    checkpoint_seconds: float,
+    should_stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Train from the newest checkpoint (or the network's weights) to the end of the phase, or until `should_stop`.
+
+    A stop saves a checkpoint first, so nothing is lost. Raises `TrainingStoppedError` before the optimizer step when a loss
+    is not finite; the last checkpoint stays as it is.
+    """
+    network = runner.network.train()
+    optimizer = make_optimizer(network, settings.optimizer, settings.learning_rate)
+    step, sampler_state = store.load(network, optimizer)
+    if sampler_state:
+        sampler.restore(sampler_state)
+    saved_at = time.monotonic()
+    while step < settings.steps:
+        epoch, within = divmod(step, settings.steps_per_epoch)
+        rate = learning_rate_at(settings.learning_rate, epoch, settings.epochs)
+        set_learning_rate(optimizer, rate)
+        batches = runner.data.train_batches(
+            seed=settings.seed,
+            epoch=settings.first_epoch + epoch,
+            batch_size=settings.batch_size,
+            start=within,
+            steps=settings.steps_per_epoch - within,
+        )
+        started = time.perf_counter()
+        for batch in batches:
+            data_seconds = time.perf_counter() - started
+            paths = sampler.paths(step)
+            clear_gradients(optimizer)
+            losses = runner.backward(batch, paths).tolist()
+            check_finite(losses, paths, settings.name, step)
+            optimizer.step()
+            replacement = sampler.finish_step(step)
+            yield StepDone(
+                phase=settings.name,
+                step=step,
+                epoch=epoch,
+                learning_rate=rate,
+                seconds=time.perf_counter() - started,
+                data_seconds=data_seconds,
+                losses=tuple(losses),
+                codes=tuple(path.architecture.code for path in paths),
+            )
+            if replacement is not None:
+                removed, added = replacement.removed.code, replacement.added.code
+                yield CandidateReplaced(phase=settings.name, step=step, removed=removed, added=added)
+            step += 1
+            stopping = should_stop()
+            if step < settings.steps and (stopping or time.monotonic() - saved_at >= checkpoint_seconds):
+                store.save(step, network, optimizer, sampler.state())
+                saved_at = time.monotonic()
+                yield CheckpointSaved(phase=settings.name, step=step)
+            if stopping:
+                return
+            started = time.perf_counter()
+
+
+def check_finite(losses: list[float], paths: list[Path], phase: str, step: int) -> None:
+    """Raise `TrainingStoppedError` naming phase, step and architecture of the first loss that is not finite."""
+    for loss, path in zip(losses, paths, strict=True):
+        if not math.isfinite(loss):
+            raise TrainingStoppedError(
+                f"phase {phase}, step {step}: the loss of {path.architecture} is {loss}; nothing was updated",
+                hint="the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)",
+            )

@@ -1,0 +1,49 @@
+# Every target makes `.venv` and installs into it first; the stamps make that happen once, and again when pyproject.toml changes.
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check
+
+help:
+	@echo "make demo    run the whole method on the embedded data and print how well it ranks"
+	@echo "make test    run all tests"
+	@echo "make check   lint, formatting, types, import rules"
+
+demo: $(INSTALLED)
+	$(BIN)/kit run recipe full
+
+test: $(INSTALLED_DEV)
+	$(BIN)/pytest
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+$(INSTALLED): pyproject.toml | $(BIN)/pip
+	$(PIP) install --editable .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml | $(BIN)/pip
+	$(PIP) install --editable '.[dev]'
+	@touch $(INSTALLED) $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "kit needs Python 3.11 or newer, and '$(PYTHON)' is not: name another one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@# Debian splits ensurepip off into python3-venv; a system pip can fill the environment just as well.
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; \
+	else \
+	  echo "'$(PYTHON)' cannot make virtual environments: install python3-venv (sudo apt-get install python3-venv)" >&2; \
+	  echo "and run the same command again" >&2; exit 1; \
+	fi

@@ -1,0 +1,213 @@
+"""Weights of supernets in and out of files: checked before anything is touched, exact, byte-identical when written twice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.errors import InputError, StorageError
+from kit.search_space import RESNET48, SLOTS, SearchSpace
+from kit.supernet.checkpoint_file import (
+    WeightsFile,
+    WeightsFormat,
+    format_of,
+    read_metadata,
+    read_weights_file,
+    write_weights_file,
+)
+from kit.supernet.elastic import ElasticResNet
+from kit.supernet.few_shot import FewShotSupernet
+
+__all__ = ["export_weights", "format_of", "load_supernet", "load_weights", "read_metadata", "save_weights", "sse34_cells"]
+
+FORMAT_VERSION = 1
+DEFAULT_CLASSES = 1000
+MEMBER_PREFIX = "members."
+COUNTER = ".num_batches_tracked"
+VARIANCE = ".running_var"
+PROFILE_HINT = "choose the profile the weights were trained with (--profile), or other weights"
+RESERVED = {"format", "space", "num_classes", "cells"}
+
+# Method section 3: (stage-3, stage-4) depths of sub-supernets 0..3; the last one owns the rest.
+SSE34_DEPTHS = (
+    ("22", "23", "24"),
+    ("32", "42", "52", "62", "72", "82"),
+    ("83", "84", "85"),
+    ("25", "35", "45", "55", "65", "75"),
+)
+SSE34_MEMBERS = len(SSE34_DEPTHS) + 1
+
+
+def load_weights(net: nn.Module, path: Path | str, *, sha256: str | None = None) -> None:
+    """Fill a supernet, few-shot supernet or timm `ResNet` from a `.pdparams`, `.pth` or `.safetensors` file.
+
+    With `sha256` (hex) the file's bytes are compared before they are parsed. `net` is untouched when this raises:
+    `StorageError` for what cannot be read or trusted, `InputError` for weights of another network.
+    """
+    path = Path(path)
+    content = read_weights_file(path, sha256=sha256)
+    space = getattr(net, "space", None)
+    if isinstance(space, SearchSpace):
+        _check_space(path, content.metadata, space)
+    _fill(net, content.tensors, path)
+
+
+def load_supernet(
+    path: Path | str, space: SearchSpace | None = None, num_classes: int | None = None, *, sha256: str | None = None
+) -> ElasticResNet | FewShotSupernet:
+    """The supernet in a file: few-shot when the file holds members, with the cells it notes.
+
+    Five members without noted cells are the SSE34 partition. `space` and `num_classes` default to what the file notes,
+    else to the challenge's. Raises as `load_weights` does.
+    """
+    path = Path(path)
+    content = read_weights_file(path, sha256=sha256)
+    if space is None:
+        space = _noted_space(path, content.metadata) or RESNET48
+    _check_space(path, content.metadata, space)
+    if num_classes is None:
+        num_classes = content.metadata.get("num_classes", DEFAULT_CLASSES)
+        if type(num_classes) is not int or num_classes < 1:
+            raise StorageError(f"{path} notes {num_classes!r} classes")
+    generator = torch.Generator()  # the initial weights are overwritten; the global generator stays as it is
+    count = _member_count(content.tensors)
+    cells = _cells(path, content.metadata, space, count) if count else ()
+    members = [ElasticResNet(space, num_classes, generator=generator) for _ in range(count or 1)]
+    net = FewShotSupernet(members, cells) if count else members[0]
+    _fill(net, content.tensors, path)
+    return net
+
+
+def save_weights(net: nn.Module, path: Path | str, *, extra: Mapping[str, Any] | None = None) -> None:
+    """Write `.safetensors` with the space, classes, cells and `extra` (JSON values) noted; equal weights, equal bytes."""
+    metadata = _describe(net) | dict(extra or {})
+    assert not RESERVED & set(extra or {}), f"extra must not overwrite {RESERVED}"
+    write_weights_file(Path(path), WeightsFile(net.state_dict(), metadata), WeightsFormat.SAFETENSORS)
+
+
+def export_weights(net: nn.Module, path: Path | str, file_format: WeightsFormat | str) -> None:
+    """Write weights for others: Paddle's `.pdparams`, a `.pth` with a `state_dict`, or `.safetensors`.
+
+    Raises `InputError` for sub-supernets whose cells `.pdparams` could not tell from the SSE34 partition.
+    """
+    file_format = WeightsFormat(file_format)
+    if file_format is WeightsFormat.PDPARAMS and isinstance(net, FewShotSupernet) and len(net.cells) == SSE34_MEMBERS:
+        partition = [cell.depth_choices for cell in sse34_cells(net.space)]
+        if [cell.depth_choices for cell in net.cells] != partition:
+            raise InputError(
+                "five sub-supernets in .pdparams mean the SSE34 partition, and these own other cells",
+                hint="export them as safetensors or pth, which note the cells",
+            )
+    write_weights_file(Path(path), WeightsFile(net.state_dict(), _describe(net)), file_format)
+
+
+def sse34_cells(space: SearchSpace) -> tuple[SearchSpace, ...]:
+    """The paper's partition into five cells by (stage-3, stage-4) depth."""
+    owned = [set(depths) for depths in SSE34_DEPTHS]
+    rest = {f"{third}{fourth}" for third in range(SLOTS[2] + 1) for fourth in range(SLOTS[3] + 1)}.difference(*owned)
+    return tuple(
+        space.restrict(depth_choices=[depths for depths in space.depth_choices if f"{depths[2]}{depths[3]}" in cell])
+        for cell in (*owned, rest)
+    )
+
+
+def _describe(net: nn.Module) -> dict[str, Any]:
+    note: dict[str, Any] = {"format": FORMAT_VERSION, "num_classes": int(net.num_classes)}  # type: ignore[arg-type]
+    if isinstance(net, ElasticResNet | FewShotSupernet):
+        note["space"] = net.space.to_json()
+    if isinstance(net, FewShotSupernet):
+        note["cells"] = [cell.to_json() for cell in net.cells]
+    return note
+
+
+def _noted_space(path: Path, metadata: Mapping[str, Any]) -> SearchSpace | None:
+    if metadata.get("format", FORMAT_VERSION) != FORMAT_VERSION:
+        raise StorageError(f"{path} was written by another version of the kit (format {metadata['format']!r})")
+    return SearchSpace.from_json(metadata["space"]) if "space" in metadata else None
+
+
+def _check_space(path: Path, metadata: Mapping[str, Any], space: SearchSpace) -> None:
+    noted = _noted_space(path, metadata)
+    # What digits mean must agree; which of them were trained may differ.
+    if noted is not None and (noted.channels, noted.stem) != (space.channels, space.stem):
+        raise InputError(
+            f"{path} holds weights of another search space: "
+            f"channels {noted.channels} and {noted.stem}, expected {space.channels} and {space.stem}",
+            hint=PROFILE_HINT,
+        )
+
+
+def _cells(path: Path, metadata: Mapping[str, Any], space: SearchSpace, count: int) -> tuple[SearchSpace, ...]:
+    if "cells" in metadata:
+        noted = metadata["cells"]
+        cells = tuple(SearchSpace.from_json(cell) for cell in (noted if isinstance(noted, list) else ()))
+    elif count == SSE34_MEMBERS:
+        cells = sse34_cells(space)
+    else:
+        message = f"{path} holds {count} sub-supernets and does not say which architectures each owns"
+        raise InputError(message, hint="use the kit's own .safetensors, or fill a FewShotSupernet with load_weights")
+    if len(cells) != count:
+        raise StorageError(f"{path} holds {count} sub-supernets but notes {len(cells)} cells")
+    return cells
+
+
+def _member_count(tensors: Mapping[str, Tensor]) -> int:
+    return len({name.split(".")[1] for name in tensors if name.startswith(MEMBER_PREFIX)})
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Check every tensor against the network's, then copy all of them."""
+    expected: dict[str, Tensor] = net.state_dict()
+    # Paddle and old files have no such counters, and with a fixed momentum nothing reads them.
+    counters = {name: torch.zeros_like(value) for name, value in expected.items() if name.endswith(COUNTER)}
+    found = {**counters, **tensors}
+    _check_names(expected, found, path)
+    _check_shapes(expected, found, path)
+    converted = {}
+    for name, target in expected.items():
+        if found[name].is_floating_point() != target.is_floating_point():
+            raise InputError(f"{path}: {name} has elements of type {found[name].dtype}, expected {target.dtype}")
+        converted[name] = found[name].to(dtype=target.dtype)
+        if target.is_floating_point() and not bool(torch.isfinite(converted[name]).all()):
+            raise StorageError(
+                f"{path}: {name} holds values that are not finite",
+                hint="the file is damaged or its training diverged: take an earlier one",
+            )
+        if name.endswith(VARIANCE) and bool((converted[name] < 0).any()):
+            raise StorageError(f"{path}: {name} holds a negative variance", hint="the file is damaged: copy it again")
+    net.load_state_dict(converted)
+
+
+def _check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    if not missing and not unexpected:
+        return
+    parts = [f"{_some(names)} {what}" for names, what in ((missing, "missing"), (unexpected, "unexpected")) if names]
+    here, there = _member_count(expected), _member_count(found)
+    hint = "is it the state dict of this network? Names must be timm's (conv1.weight, layer1.0.conv1.weight, ..., fc.bias)"
+    if here != there:
+        kinds = [f"{count} sub-supernets" if count else "a single supernet" for count in (there, here)]
+        hint = f"the file holds {kinds[0]}, the network is {kinds[1]}: load_supernet builds what the file holds"
+    raise InputError(f"{path} does not fit the network: {', '.join(parts)}", hint=hint)
+
+
+def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    wrong = [name for name in expected if expected[name].shape != found[name].shape]
+    if not wrong:
+        return
+    first = wrong[0]
+    more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+    shapes = f"has the shape {tuple(found[first].shape)}, expected {tuple(expected[first].shape)}{more}"
+    hint = "the weights are of another search space: choose the profile they were trained with (--profile), or other weights"
+    if all(".fc." in f".{name}" for name in wrong):
+        hint = (
+            "the number of classes differs: choose the profile the weights were trained with (--profile), or other weights"
+        )
+    raise InputError(f"{path}: {first} {shapes}", hint=hint)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(name[:80] for name in names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

@@ -1,0 +1,1 @@
+"""The command line: one file per command or group of commands; nothing else knows typer or rich."""

@@ -1,0 +1,88 @@
+"""`kit architecture CODE`: one sub-network, its shape and its costs."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli.output import JsonOption, encodable, print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from kit.recipe import Profile
+    from kit.search_space import Architecture
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def architecture(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="The 52 digits of the challenge's JSON.")],
+    profile: Annotated[str, typer.Option("--profile", help="What the digits mean in channels.")] = "imagenet",
+    json: JsonOption = False,
+) -> None:
+    """Show a sub-network: depths, channels, multiply-adds and parameters."""
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    parsed = chosen.search_space.parse(code)
+    if json:
+        print_json(_document(parsed, chosen))
+    else:
+        _draw(parsed, chosen)
+
+
+def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:
+    from kit.search_space import macs, params
+
+    space, classes = profile.search_space, profile.num_classes
+    return {
+        "code": parsed.code,
+        "depths": list(parsed.depths),
+        "stem_channels": parsed.stem_channels,
+        "stages": [
+            {"out_channels": stage.out_channels, "mid_channels": list(stage.mid_channels)} for stage in parsed.stages
+        ],
+        "macs": macs(parsed, space=space, resolution=profile.resolution, num_classes=classes),
+        "params": params(parsed, space=space, num_classes=classes),
+        "profile": profile.name,
+    }
+
+
+def _draw(parsed: "Architecture", profile: "Profile") -> None:
+    from kit.search_space import layers
+
+    space = profile.search_space
+    network = list(layers(parsed, space=space, resolution=profile.resolution, num_classes=profile.num_classes))
+    costs: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for layer in network:
+        part = layer.name.split(".")[0]
+        cost = layer.in_channels * layer.out_channels * layer.kernel**2 * layer.out_size**2
+        costs[part] = costs.get(part, 0) + cost
+        sizes[part] = layer.out_size
+    total = sum(costs.values())
+
+    def row(label: str, part: str, out: int, blocks: str, mids: str = "") -> list[str]:
+        return [label, f"{sizes[part]} x {sizes[part]}", str(out), f"{costs[part] / total:.0%}", blocks, mids]
+
+    kernel = f"{space.stem.kernel} x {space.stem.kernel} convolution" + (", then max pool" if space.stem.pool else "")
+    rows = [row("stem", "conv1", parsed.stem_channels, kernel)]
+    for index, (stage, base) in enumerate(zip(parsed.stages, space.base_channels, strict=True), 1):
+        blocks = " ".join(_bar(mid / base, min(space.ratios)) for mid in stage.mid_channels)
+        rows.append(
+            row(f"stage {index}", f"layer{index}", stage.out_channels, blocks, " ".join(map(str, stage.mid_channels)))
+        )
+    rows.append(row("linear", "fc", profile.num_classes, "average pool, then classes"))
+    print_text(f"{parsed.code}  ({profile.name}, {profile.resolution} x {profile.resolution} pixels)\n")
+    print_table(["", "size", "out", "MACs", "blocks", "inner channels"], rows, right=(1, 2, 3))
+    print_text("")
+    document, full = _document(parsed, profile), _document(space.largest, profile)
+    for key, what in (("macs", "multiply-adds"), ("params", "parameters")):
+        share = f"{document[key] / full[key]:.0%} of the full network's {full[key]:,}"
+        print_text(f"{document[key]:>15,} {what}, {share}")
+
+
+def _bar(ratio: float, smallest: float) -> str:
+    """A block as a bar whose height falls with its inner width, from the full width to the smallest ratio."""
+    if not encodable(BARS):
+        return "##"
+    share = 1.0 if smallest >= 1 else (ratio - smallest) / (1 - smallest)
+    return 2 * BARS[round(min(1.0, max(0.0, share)) * (len(BARS) - 1))]

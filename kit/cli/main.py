@@ -1,0 +1,56 @@
+"""The `kit` command: every command group hangs here, and errors meant for users end here.
+
+Command modules are imported at start-up, so they import what they need (torch, scipy, ...) inside their functions.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from kit import __version__
+from kit.cli import architecture, rank, weights
+from kit.cli.output import print_text, report_error
+from kit.errors import ExitCode, KitError
+
+COMMANDS: dict[str, Callable[..., None]] = {"rank": rank.rank, "architecture": architecture.architecture}
+GROUPS = {"weights": weights.app}
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a supernet, score its sub-networks, and see how well the scores rank them.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Handle what stands before any command."""
+    if version:
+        print_text(f"kit {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print_text(context.get_help())
+
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code. Errors that are not meant for users keep their traceback."""
+    try:
+        app(args=arguments, prog_name="kit")
+    except KitError as error:
+        report_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,79 @@
+"""What commands print: stdout is data, stderr is narration. User data is never read as markup."""
+
+import json
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import Annotated
+
+import typer
+
+from kit.errors import ExitCode, KitError, StorageError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def narrate(message: str) -> None:
+    """One message for people, on stderr; control characters in it are shown, not obeyed."""
+    shown = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in message)
+    sys.stderr.write(shown + "\n")
+    sys.stderr.flush()
+
+
+def report_error(error: KitError) -> None:
+    """Say what was wrong and what to do next."""
+    narrate(f"error: {error}")
+    if error.hint:
+        narrate(f"hint: {error.hint}")
+
+
+def print_json(document: object) -> None:
+    """Exactly one JSON document; nan and infinities are programmer errors."""
+    print_text(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_text(text: str) -> None:
+    """Write a line (or several) to stdout; characters that its encoding lacks are escaped.
+
+    Ends the command quietly when the reader has left; raises `StorageError` when stdout cannot take it.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still in the buffer must not fail a second time, with a traceback, when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(ExitCode.STORAGE) from error
+        raise StorageError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, right: Collection[int] = ()
+) -> None:
+    """A table on stdout; `right` are the columns aligned to the right. Plain and never cut when stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if index in right else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 1000
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    print_text("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
+
+
+def encodable(text: str) -> bool:
+    """Whether stdout can show `text`."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

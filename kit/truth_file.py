@@ -1,0 +1,169 @@
+"""Truth files: accuracies of architectures trained alone, read, written, shipped, and joined with predictions by code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kit.correlation import MIN_ARCHITECTURES, RankReport, rank_correlation
+from kit.errors import InputError
+from kit.files import write_json
+from kit.pool import Pool, finite_number, parse_entries, read_document
+from kit.search_space import Architecture, InvalidArchitectureError, SearchSpace, macs, params
+
+Table = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Accuracies (and losses) by architecture and seed; codes are parsed where the search space is known.
+
+    `profile` is None for a challenge file, which does not say what it was measured on.
+    """
+
+    codes: tuple[str, ...]
+    accuracies: Table
+    losses: Table | None = None
+    profile: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.accuracies[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A rank report with the numbers of architectures that only one side knows, which are left out of it."""
+
+    report: RankReport
+    predictions_only: int
+    truth_only: int
+
+
+def load_truth(path: str | Path) -> Truth:
+    """Read a truth file or a challenge file with accuracies, plain or gzip-compressed.
+
+    Raises `InputError` naming what is wrong and where, `StorageError` when the file cannot be read.
+    """
+    path = Path(path)
+    document = read_document(path)
+    if isinstance(document, dict) and not isinstance(document.get("architectures", {}), dict):
+        return _parse_truth(document, str(path))
+    entries = parse_entries(document, source=str(path))
+    without = next((entry.name for entry in entries if entry.accuracy is None), None)
+    if without is not None:
+        raise InputError(f"{path}: entry {without!r} has no 'acc', which a truth needs")
+    codes = tuple(entry.code for entry in entries)
+    _check_distinct(codes, str(path))
+    return Truth(codes, tuple((entry.accuracy,) for entry in entries if entry.accuracy is not None))
+
+
+def write_truth(path: str | Path, truth: Truth) -> None:
+    """Write the truth file that `load_truth` reads back as an equal value."""
+    rows = [{"arch": code, "accuracies": list(row)} for code, row in zip(truth.codes, truth.accuracies, strict=True)]
+    for row, losses in zip(rows, truth.losses or (), strict=False):
+        row["losses"] = list(losses)
+    write_json(Path(path), {"profile": truth.profile, "provenance": dict(truth.provenance), "architectures": rows})
+
+
+def shipped_truths() -> dict[str, Path]:
+    """The truth files in the package, by profile name."""
+    # Not `kit.truth` as a package: importing it would import torch.
+    with resources.as_file(resources.files("kit") / "truth") as folder:
+        return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def find_truth(path_or_profile: str) -> Path:
+    """A path as it is; otherwise, where no such file exists, the shipped truth of the profile with that name."""
+    if Path(path_or_profile).exists():
+        return Path(path_or_profile)
+    shipped = shipped_truths()
+    if path_or_profile not in shipped and Path(path_or_profile).name == path_or_profile and not Path(path_or_profile).suffix:
+        names = ", ".join(shipped) or "none"
+        raise InputError(f"no truth file {path_or_profile!r}", hint=f"give a path, or the name of a shipped truth: {names}")
+    return shipped.get(path_or_profile, Path(path_or_profile))
+
+
+def rank_predictions(
+    predictions: Pool, truth: Truth, *, space: SearchSpace, resolution: int, num_classes: int, seed: int = 0
+) -> Joined:
+    """Join by code and correlate, with multiply-adds, parameters and depth as opponents.
+
+    Raises `InputError` when fewer than 3 architectures are on both sides, a code is not of `space`, or values are constant.
+    """
+    if predictions.accuracies is None:
+        raise InputError("the predictions hold no accuracies", hint="every entry needs 'acc'")
+    parsed = [_parse_code(space, code) for code in truth.codes]
+    predicted = dict(zip(predictions.codes, predictions.accuracies, strict=True))
+    common = [index for index, code in enumerate(truth.codes) if code in predicted]
+    if len(common) < MIN_ARCHITECTURES:
+        found = (
+            f"{len(common)} of the {len(truth.codes)} architectures of the truth"
+            if common
+            else "no architecture of the truth"
+        )
+        raise InputError(
+            f"{found} among the {len(predictions)} predictions: at least {MIN_ARCHITECTURES} are needed",
+            hint="both files must hold codes of the same pool",
+        )
+    architectures = [parsed[index] for index in common]
+    report = rank_correlation(
+        [predicted[truth.codes[index]] for index in common],
+        [truth.accuracies[index] for index in common],
+        losses=None if truth.losses is None else [truth.losses[index] for index in common],
+        opponents={
+            "macs": [macs(each, space=space, resolution=resolution, num_classes=num_classes) for each in architectures],
+            "params": [params(each, space=space, num_classes=num_classes) for each in architectures],
+            "depth": [sum(each.depths) for each in architectures],
+        },
+        seed=seed,
+    )
+    return Joined(report, len(predictions) - len(common), len(truth.codes) - len(common))
+
+
+def _parse_truth(document: dict[str, Any], source: str) -> Truth:
+    rows = document["architectures"]
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{source}: 'architectures' must be a list with at least one architecture")
+    profile, provenance = document.get("profile"), document.get("provenance", {})
+    if not isinstance(profile, str | None) or not isinstance(provenance, dict):
+        raise InputError(f"{source}: 'profile' must be a name and 'provenance' an object")
+    codes, accuracies, losses = [], [], []
+    for position, row in enumerate(rows, 1):
+        where = f"{source}: architectures[{position}]"
+        if not isinstance(row, dict) or not isinstance(row.get("arch"), str):
+            raise InputError(f"{where} must be an object with the code as text under 'arch'")
+        codes.append(row["arch"])
+        accuracies.append(_parse_numbers(row, "accuracies", where))
+        if "losses" in row:
+            losses.append(_parse_numbers(row, "losses", where))
+    _check_distinct(codes, source)
+    if len({len(row) for row in accuracies}) > 1:
+        raise InputError(f"{source}: every architecture needs the same number of seeds under 'accuracies'")
+    if losses and [len(row) for row in losses] != [len(row) for row in accuracies]:
+        raise InputError(f"{source}: 'losses' need one value per seed for every architecture, or must be absent from all")
+    return Truth(tuple(codes), tuple(accuracies), tuple(losses) or None, profile, provenance)
+
+
+def _parse_numbers(row: dict[str, Any], key: str, where: str) -> tuple[float, ...]:
+    values = row.get(key)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where} needs a list with one number per seed under {key!r}")
+    return tuple(finite_number(value, f"{where}: {key!r}") for value in values)
+
+
+def _parse_code(space: SearchSpace, code: str) -> Architecture:
+    try:
+        return space.parse(code)
+    except InvalidArchitectureError as error:
+        raise InvalidArchitectureError(f"truth: {error}", position=error.position, hint=error.hint) from error
+
+
+def _check_distinct(codes: list[str] | tuple[str, ...], source: str) -> None:
+    seen: set[str] = set()
+    for code in codes:
+        if code in seen:
+            raise InputError(f"{source}: the architecture {code} occurs twice")
+        seen.add(code)

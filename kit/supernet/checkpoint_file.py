@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,19 @@ from kit.supernet.pdparams import dump_pdparams, read_pdparams
 
 METADATA_KEY = "kit"
 HEADER_LENGTH_BYTES = 8
+# torch.load has no error of its own for damage; these are what its zip reader and its unpickler raise.
+DAMAGE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
 DAMAGED_HINT = "copy or download the file again and compare its SHA-256"
 
 
@@ -70,7 +84,8 @@ def read_weights_file(path: Path, *, sha256: str | None = None) -> WeightsFile:
 
 def write_weights_file(path: Path, content: WeightsFile, file_format: WeightsFormat) -> None:
     """Write whole or not at all; equal content gives equal bytes. `.pdparams` has no place for metadata."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in content.tensors.items()}
+    # Cloned, because torch writes the whole storage behind a view, and strides of dimensions of size 1 as they are.
+    tensors = {name: _canonical(tensor.detach().cpu()) for name, tensor in content.tensors.items()}
     metadata = json.dumps(content.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
     match file_format:
         case WeightsFormat.PDPARAMS:
@@ -79,8 +94,7 @@ def write_weights_file(path: Path, content: WeightsFile, file_format: WeightsFor
             write_bytes(path, save_safetensors(tensors, metadata={METADATA_KEY: metadata}))
         case WeightsFormat.PTH:
             buffer = io.BytesIO()
-            # Cloned, because torch writes the whole storage behind a view.
-            torch.save({"state_dict": {k: v.clone() for k, v in tensors.items()}, METADATA_KEY: metadata}, buffer)
+            torch.save({"state_dict": tensors, METADATA_KEY: metadata}, buffer)
             write_bytes(path, buffer.getvalue())
 
 
@@ -136,8 +150,7 @@ def _parse_pth(data: bytes, path: Path) -> WeightsFile:
         message = f"{path} is damaged or holds more than tensors; nothing of it was run"
         hint = "save the state dict alone: torch.save(net.state_dict(), FILE)"
         raise StorageError(message, hint=hint) from error
-    except (RuntimeError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        # torch.load has no error of its own for damage: these are what its zip reader and its unpickler raise.
+    except DAMAGE as error:
         raise StorageError(f"{path} is damaged or not a .pth file: {error}", hint=DAMAGED_HINT) from error
     metadata: dict[str, Any] = {}
     if isinstance(content, Mapping) and METADATA_KEY in content:
@@ -153,6 +166,10 @@ def _parse_pth(data: bytes, path: Path) -> WeightsFile:
             shown = repr(name[:80]) if isinstance(name, str) else f"under a {type(name).__name__}"
             raise StorageError(f"{path}: the entry {shown} is no plain tensor under a text name")
     return WeightsFile(dict(content), metadata)
+
+
+def _canonical(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """Weights of supernets in and out of files: checked before anything is touched, exact, byte-identical when written twice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,14 @@ def _describe(net: nn.Module) -> dict[str, Any]:
 def _noted_space(path: Path, metadata: Mapping[str, Any]) -> SearchSpace | None:
     if metadata.get("format", FORMAT_VERSION) != FORMAT_VERSION:
         raise StorageError(f"{path} was written by another version of the kit (format {metadata['format']!r})")
-    return SearchSpace.from_json(metadata["space"]) if "space" in metadata else None
+    return _parse_space(path, metadata["space"]) if "space" in metadata else None
+
+
+def _parse_space(path: Path, value: Any) -> SearchSpace:
+    try:
+        return SearchSpace.from_json(value)
+    except InputError as error:
+        raise StorageError(f"{path} notes something that is {error}") from error
 
 
 def _check_space(path: Path, metadata: Mapping[str, Any], space: SearchSpace) -> None:
@@ -142,7 +149,7 @@ def _check_space(path: Path, metadata: Mapping[str, Any], space: SearchSpace) ->
 def _cells(path: Path, metadata: Mapping[str, Any], space: SearchSpace, count: int) -> tuple[SearchSpace, ...]:
     if "cells" in metadata:
         noted = metadata["cells"]
-        cells = tuple(SearchSpace.from_json(cell) for cell in (noted if isinstance(noted, list) else ()))
+        cells = tuple(_parse_space(path, cell) for cell in (noted if isinstance(noted, list) else ()))
     elif count == SSE34_MEMBERS:
         cells = sse34_cells(space)
     else:
@@ -153,8 +160,8 @@ def _cells(path: Path, metadata: Mapping[str, Any], space: SearchSpace, count: i
     return cells
 
 
-def _member_count(tensors: Mapping[str, Tensor]) -> int:
-    return len({name.split(".")[1] for name in tensors if name.startswith(MEMBER_PREFIX)})
+def _member_count(names: Iterable[str]) -> int:
+    return len({name.split(".")[1] for name in names if name.startswith(MEMBER_PREFIX)})
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -182,11 +189,12 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def _check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
     missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected]
+    unexpected = sorted(name for name in found if name not in expected)
     if not missing and not unexpected:
         return
     parts = [f"{_some(names)} {what}" for names, what in ((missing, "missing"), (unexpected, "unexpected")) if names]
-    here, there = _member_count(expected), _member_count(found)
+    # The network's counters stand in for those a file lacks, so they say nothing about the file.
+    here, there = (_member_count(name for name in names if not name.endswith(COUNTER)) for names in (expected, found))
     hint = "is it the state dict of this network? Names must be timm's (conv1.weight, layer1.0.conv1.weight, ..., fc.bias)"
     if here != there:
         kinds = [f"{count} sub-supernets" if count else "a single supernet" for count in (there, here)]
@@ -201,12 +209,8 @@ def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], p
     first = wrong[0]
     more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
     shapes = f"has the shape {tuple(found[first].shape)}, expected {tuple(expected[first].shape)}{more}"
-    hint = "the weights are of another search space: choose the profile they were trained with (--profile), or other weights"
-    if all(".fc." in f".{name}" for name in wrong):
-        hint = (
-            "the number of classes differs: choose the profile the weights were trained with (--profile), or other weights"
-        )
-    raise InputError(f"{path}: {first} {shapes}", hint=hint)
+    differs = "number of classes" if all(".fc." in f".{name}" for name in wrong) else "search space"
+    raise InputError(f"{path}: {first} {shapes}", hint=f"the {differs} differs: {PROFILE_HINT}")
 
 
 def _some(names: list[str]) -> str:

@@ -126,7 +126,7 @@ def rank_correlation(
     """
     by_seed = _finite("truth", truth)
     by_seed = by_seed.reshape(len(by_seed), -1)
-    target = _Variable("truth", _finite("truth", by_seed.mean(axis=1)))
+    target = _Variable("truth", _mean_over_seeds(by_seed))
     predicted = _Variable(PREDICTIONS, _finite(PREDICTIONS, predictions))
     rivals = {name: _finite(name, values) for name, values in (opponents or {}).items()}
     n = _common_length({"truth": target.values, PREDICTIONS: predicted.values, **rivals})
@@ -169,7 +169,7 @@ def split_half_reliability(scores: ArrayLike) -> Reliability | None:
         return None
     agreements = []
     for first, second in _splits(seeds):
-        a, b = table[:, first].mean(axis=1), table[:, second].mean(axis=1)
+        a, b = _mean_over_seeds(table[:, first]), _mean_over_seeds(table[:, second])
         agreements.append(_pearson(_centred(a), _centred(b)) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0)
     split_half = math.fsum(agreements) / len(agreements)
     factor = seeds / (seeds // 2)
@@ -184,8 +184,17 @@ def _splits(seeds: int) -> list[tuple[list[int], list[int]]]:
         rng = derive_random("split-half", seeds)
         drawn = [rng.sample(range(seeds), 2 * half) for _ in range(RANDOM_SPLITS)]
         return [(order[:half], order[half:]) for order in drawn]
-    halves = [list(half_) for half_ in itertools.combinations(range(seeds), half)]
+    halves = [list(members) for members in itertools.combinations(range(seeds), half)]
     return [(a, b) for a, b in itertools.combinations(halves, 2) if not set(a) & set(b)]
+
+
+def _mean_over_seeds(scores: Floats) -> Floats:
+    """(n, seeds) -> (n,). Rounded to 12 decimals of the largest: .1 + .5 and .2 + .4 differ in binary, but are a tie."""
+    if scores.shape[1] == 1:
+        return scores[:, 0]
+    exponent = _exponent(scores)
+    means: Floats = np.ldexp(np.round(np.ldexp(scores, -exponent).mean(axis=1), 12), exponent)
+    return means
 
 
 class _Groups:
@@ -298,9 +307,14 @@ def _weighted_pearson(weights: Floats, x: Floats, y: Floats) -> Floats:
 
 def _centred(values: Floats) -> Floats:
     # A power of two keeps every ratio and protects squares from overflow and underflow.
-    scaled = np.ldexp(values, -int(np.frexp(np.abs(values).max())[1]))
+    scaled = np.ldexp(values, -_exponent(values))
     centred: Floats = scaled - scaled.mean()
     return centred
+
+
+def _exponent(values: Floats) -> int:
+    """The power of two that bounds all magnitudes."""
+    return int(np.frexp(np.abs(values).max())[1])
 
 
 def _pearson(x: Floats, y: Floats) -> float:

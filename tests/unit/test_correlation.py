@@ -168,6 +168,14 @@ def test_ties_are_counted_on_both_sides():
     assert report.ties == {"predictions": 5, "truth": 2}
 
 
+def test_equal_means_over_seeds_are_ties_whatever_rounding_says():
+    # 1.2 in sum three times over, though not in binary fractions; then something else.
+    truth = [[0.1, 0.5, 0.6], [0.2, 0.4, 0.6], [0.3, 0.3, 0.6], [0.9, 0.1, 0.8]]
+    assert rank_correlation([1, 2, 3, 4], truth).ties == {"predictions": 0, "truth": 3}
+    with pytest.raises(InputError, match="constant"):
+        rank_correlation([1, 2, 3], truth[:3])
+
+
 def test_three_architectures_promise_nothing():
     report = rank_correlation([1, 2, 3], [1, 2, 3])
     # 3 of the 27 draws repeat one architecture: about a ninth of the resamples.

@@ -314,7 +314,7 @@ def test_flipped_bits_in_the_structure_are_refused_or_change_nothing_but_values(
     export_weights(supernet(), whole, suffix)
     data = whole.read_bytes()
     rng = random.Random(0)
-    for _ in range(30):
+    for _ in range(15):
         damaged = bytearray(data)
         damaged[rng.randrange(2000)] ^= 1 << rng.randrange(8)
         flipped.write_bytes(damaged)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kit.errors import StorageError
 
-MAX_INSTRUCTIONS = 1_000_000  # five supernets take about 60,000; a bomb of empty dicts takes memory first
+MAX_INSTRUCTIONS = 1_000_000  # five supernets take about 40,000; a bomb of empty dicts takes memory first
 MAX_DIMENSIONS = 8
 MAX_SIZE = 2**40
 ELEMENT_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")

@@ -1,4 +1,4 @@
-"""What a run tells the world: frozen events, one JSON line each. Console, dashboard, report and tests read this type alone."""
+"""What a run tells the world: frozen events, one JSON line each. Console, dashboard and report read nothing else."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A process started (or continued) working on a run; `passes` counts sub-network forward-backward passes of all phases."""
+    """A process started (or continued) working on a run; `passes` counts the sub-network passes of all phases."""
 
     run: str
     recipe: str
@@ -172,8 +172,8 @@ class UnknownEvent(Event):
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished, EvaluationStarted,
-        SubnetEvaluated, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
+        RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished,
+        EvaluationStarted, SubnetEvaluated, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
     )
 }  # fmt: skip
 
@@ -195,7 +195,8 @@ def from_line(line: str) -> Event | None:
     known = _KINDS.get(kind)
     if known is None or {f.name for f in dataclasses.fields(known)} != set(content):
         return UnknownEvent(time=moment, kind=str(kind), content=content)
-    return known(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+    return known(**values)
 
 
 def read_events(path: Path) -> Iterator[Event]:

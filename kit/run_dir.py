@@ -14,7 +14,6 @@ from typing import Any
 
 from kit.errors import InputError, StorageError
 from kit.events import (
-    Event,
     PhaseFinished,
     PhaseReused,
     PhaseStarted,

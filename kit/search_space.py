@@ -143,7 +143,9 @@ class SearchSpace:
         """Draw depths, then one output digit per stage, then one conv1 digit per block, each uniformly."""
         depths = self.depth_choices[rng.randrange(len(self.depth_choices))]
         outs = [1 + rng.randrange(limit) for limit in self.max_digits]
-        mids = [[1 + rng.randrange(limit) for _ in range(depth)] for depth, limit in zip(depths, self.max_digits, strict=True)]
+        mids = [
+            [1 + rng.randrange(limit) for _ in range(depth)] for depth, limit in zip(depths, self.max_digits, strict=True)
+        ]
         return self.build(depths, outs, mids)
 
     def restrict(
@@ -211,7 +213,8 @@ class SearchSpace:
         """One line for people: depth ranges and width limits."""
         columns = list(zip(*self.depth_choices, strict=True))
         ranges = " ".join(f"{min(column)}-{max(column)}" for column in columns)
-        return f"depths {ranges} ({len(self.depth_choices)} combinations), width digits up to {' '.join(map(str, self.max_digits))}"
+        widths = " ".join(map(str, self.max_digits))
+        return f"depths {ranges} ({len(self.depth_choices)} combinations), width digits up to {widths}"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `from_json` makes an equal space."""

@@ -48,7 +48,7 @@ def create(prefix: str, name: str, root: Path, splits: Sequence[str]) -> Any:
             failures.append(f"{split}: {str(error).strip() or type(error).__name__}")
     raise InputError(
         f"cannot open {prefix}/{name} in {root} ({'; '.join(failures)})",
-        hint="the kit downloads nothing by itself: put the data there, or unpack it and use folder:/path",
+        hint="put the data there, or unpack it and use folder:/path",
     )
 
 

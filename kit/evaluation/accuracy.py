@@ -11,6 +11,7 @@ from kit.data import Batch
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
+from kit.supernet.elastic import precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class EvaluationImages:
     prepare: Callable[[Tensor], Tensor]
     """Decoded images to network input on the device."""
     statistics: Literal["average"] | float = "average"
+    autocast: torch.dtype | None = None
+    """Lower precision of the forward passes; BN statistics stay float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ def evaluate_architectures(
     """Extract, calibrate and score each architecture in turn. Neither the supernet nor the order changes a result."""
     for architecture in architectures:
         network = extract_subnet(supernet, architecture)
-        calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
-        correct, total = count_correct(network, images)
+        with precision(next(network.parameters()).device, images.autocast):
+            calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
+            correct, total = count_correct(network, images)
         yield Score(architecture, correct, total)
 
 

@@ -1,66 +1,48 @@
-"""Scores on disk: one checksummed line per sub-network, appended once, never rewritten."""
+"""Scores on disk: one record per sub-network, appended once, never rewritten."""
 
-import json
-import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-from kit.files import storage_errors
+from kit.evaluation.accuracy import Score
+from kit.records import RecordWriter, appending, read_records
+
+Counts = tuple[int, int]
 
 
 class ResultsFile:
-    """An append-only file of (code, correct, images), valid for one evaluation `key` (weights, data, calibration).
+    """Counts of correct predictions by code, valid for one evaluation `key` (weights, data, calibration).
 
-    Lines of another key, torn or damaged lines are ignored: what they stood for is computed again.
+    Records of another key, torn or damaged ones are ignored: what they stood for is computed again.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.key = key[:16]
 
-    def read(self) -> dict[str, tuple[int, int]]:
+    def read(self) -> dict[str, Counts]:
         """Finished results by code: (correct, images)."""
-        if not self.path.exists():
-            return {}
-        results = {}
-        with storage_errors("read", self.path), self.path.open("rb") as file:
-            for line in file:
-                record = _decode(line)
-                if record is not None and record["key"] == self.key:
-                    results[record["code"]] = (record["correct"], record["images"])
-        return results
+        return {
+            record["code"]: (record["correct"], record["images"])
+            for record in read_records(self.path)
+            if record.get("key") == self.key
+        }
 
     @contextmanager
     def appending(self) -> Iterator["ResultsWriter"]:
-        """Open for writing; on disk for certain when the block ends."""
-        with storage_errors("write", self.path), self.path.open("ab") as file:
-            if file.tell():
-                file.write(b"\n")  # ends a line that a killed process left torn; empty lines are ignored
-            yield ResultsWriter(file, self.key)
-            file.flush()
-            os.fsync(file.fileno())
+        """Open for writing."""
+        with appending(self.path) as writer:
+            yield ResultsWriter(writer, self.key)
 
 
 class ResultsWriter:
-    """Appends results to an open file."""
+    """Appends scores under one key."""
 
-    def __init__(self, file: BinaryIO, key: str) -> None:
-        self._file = file
+    def __init__(self, writer: RecordWriter, key: str) -> None:
+        self._writer = writer
         self._key = key
 
-    def append(self, code: str, correct: int, images: int) -> None:
-        """Write one result; it survives the death of this process at once, a power cut after the block."""
-        text = json.dumps({"key": self._key, "code": code, "correct": correct, "images": images}, separators=(",", ":"))
-        self._file.write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
-        self._file.flush()
-
-
-def _decode(line: bytes) -> dict[str, object] | None:
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
-        return None
-    record: dict[str, object] = json.loads(text)
-    return record
+    def append(self, score: Score) -> None:
+        """Write one sub-network's result."""
+        record = {"key": self._key, "code": score.architecture.code, "correct": score.correct, "images": score.images}
+        self._writer.append(record)

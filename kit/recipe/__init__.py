@@ -11,6 +11,7 @@ from kit.recipe.models import (
     UniformPhase,
 )
 from kit.recipe.profile import Profile
+from kit.recipe.writing import to_toml
 
 __all__ = [
     "CandidatePhase",
@@ -27,4 +28,5 @@ __all__ = [
     "profile_names",
     "recipe_names",
     "recipe_path",
+    "to_toml",
 ]

@@ -1,4 +1,4 @@
-"""The registry of recipes and profiles: finding TOML files, `extends`, `--set`, and errors that name file, key and nearest key."""
+"""The registry of recipes and profiles: TOML files, `extends`, `--set`, and errors that name file, key and nearest key."""
 
 import difflib
 import json

@@ -43,7 +43,7 @@ class PretrainPhase(_PhaseBase):
 
 
 class UniformPhase(_PhaseBase):
-    """Per step, `paths` uniformly drawn sub-networks of a subspace; their losses are summed (APS, P 3.2; SPOS with one path)."""
+    """Per step, `paths` uniformly drawn sub-networks of a subspace; losses are summed (APS, P 3.2; SPOS with one path)."""
 
     method: Literal["uniform"]
     paths: PositiveInt = 4

@@ -1,5 +1,8 @@
 """The elastic ResNet-48: timm's `ResNet` with weights sliced where they are used, the architecture an argument of forward."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
@@ -12,7 +15,7 @@ from kit.search_space import IN_CHANNELS, RESNET48, SLOTS, Architecture, SearchS
 def elastic_conv(conv: nn.Conv2d, x: Tensor, out_channels: int) -> Tensor:
     """Convolve with the leading slice of the weights that fits `x` and `out_channels`."""
     weight = conv.weight[:out_channels, : x.shape[1]]
-    return F.conv2d(x, weight, None, conv.stride, conv.padding)  # type: ignore[arg-type]
+    return F.conv2d(x, weight, None, conv.stride, conv.padding)
 
 
 def elastic_batch_norm(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -96,6 +99,11 @@ class ElasticResNet(ResNet):  # type: ignore[misc]
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
+def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:
+    """Run convolutions and linear layers in `dtype` inside the block; None leaves everything as it is."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
 def shape_like(network: ResNet, architecture: Architecture, stem: Stem) -> None:
     """Give a timm `ResNet` the layers of `architecture`, without memory (on the meta device).
 
@@ -103,9 +111,7 @@ def shape_like(network: ResNet, architecture: Architecture, stem: Stem) -> None:
     when the base width is not 64.
     """
     channels = architecture.stem_channels
-    network.conv1 = nn.Conv2d(
-        IN_CHANNELS, channels, stem.kernel, stem.stride, stem.kernel // 2, bias=False, device="meta"
-    )
+    network.conv1 = nn.Conv2d(IN_CHANNELS, channels, stem.kernel, stem.stride, stem.kernel // 2, bias=False, device="meta")
     network.bn1 = nn.BatchNorm2d(channels, device="meta")
     if not stem.pool:
         network.maxpool = nn.Identity()
@@ -145,12 +151,12 @@ def initialise(network: nn.Module, generator: torch.Generator | None, *, zero_in
 
 
 @register_model  # type: ignore[untyped-decorator]
-def resnet48_elastic(pretrained: bool = False, *, space: SearchSpace = RESNET48, **kwargs: object) -> ElasticResNet:
+def resnet48_elastic(pretrained: bool = False, *, space: SearchSpace = RESNET48, **kwargs: Any) -> ElasticResNet:
     """`timm.create_model("resnet48_elastic")`: the supernet of the challenge's space."""
     return ElasticResNet(space, **_supported(pretrained, kwargs))
 
 
-def _supported(pretrained: bool, kwargs: dict[str, object]) -> dict[str, object]:
+def _supported(pretrained: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Keep what the kit's networks take; timm's factory passes more keys with empty values."""
     if pretrained:
         raise ValueError("there are no downloadable weights: load some with kit.supernet.weights.load_weights")

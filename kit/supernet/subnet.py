@@ -52,7 +52,8 @@ def resnet48_subnet(
     unknown = {key for key, value in kwargs.items() if value not in (None, {}, False)}
     if pretrained or unknown:
         raise TypeError(f"resnet48_subnet takes code, space and num_classes; unexpected: {sorted(unknown) or 'pretrained'}")
-    return build_subnet(space.parse(code), space, num_classes)
+    network: nn.Module = build_subnet(space.parse(code), space, num_classes)
+    return network
 
 
 def _blank_subnet(architecture: Architecture, space: SearchSpace, num_classes: int) -> ResNet:

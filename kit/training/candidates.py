@@ -27,7 +27,8 @@ def distances(a: Coordinates, b: Coordinates, *, as_released: bool = False) -> n
     if as_released:
         a, b = a[:, :-1], b[:, :-1]
     total = np.abs(a[:, None, :] - b[None, :, :]).sum(axis=2, dtype=np.int64).astype(np.float64)
-    return total / 47 if as_released else total
+    scaled: npt.NDArray[np.float64] = total / 47 if as_released else total
+    return scaled
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The one seam of every training method: weighted paths in, gradients out."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kit.search_space import Architecture
+from kit.supernet.elastic import precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ def separate_backward(
     soft_labels = None if teacher_logits is None else teacher_logits.detach().softmax(dim=1)
     losses = []
     for path in paths:
-        with _precision(images.device, autocast):
+        with precision(images.device, autocast):
             logits = network(images, path.architecture)
         cross_entropy, loss = path_loss(logits, labels, path, soft_labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         losses.append(cross_entropy.detach())
     return torch.stack(losses)
 
@@ -66,7 +66,3 @@ def path_loss(logits: Tensor, labels: Tensor, path: Path, soft_labels: Tensor | 
         assert soft_labels is not None, "a path with a distillation weight needs teacher_logits"
         loss = loss + path.distillation * F.cross_entropy(logits, soft_labels.to(logits.dtype))
     return cross_entropy, loss
-
-
-def _precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -1,10 +1,14 @@
 """Data specs: what opens, what it holds, and what is refused."""
 
 import gzip
+import itertools
+import os
 import shutil
 import struct
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +149,30 @@ class TestFolder:
         assert (whole == 200).all()
         larger = val_of(open_data(f"folder:{tmp_path}", resolution=224, augmentation="none"))[0]
         assert (larger == 0).any()
+
+    def test_the_order_is_not_the_file_systems(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        rng = np.random.default_rng(3)
+        for split, name, number in itertools.product(("train", "val"), ("a", "b"), ("1", "01", "001")):
+            write_image(tmp_path / split / name / f"{number}.png", rng)
+        walk = os.walk
+
+        def backwards(*args: Any, **options: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+            for root, folders, files in walk(*args, **options):
+                yield root, folders, sorted(files, reverse=True)
+
+        before = val_of(open_data(f"folder:{tmp_path}", resolution=16))[0]
+        monkeypatch.setattr(os, "walk", lambda *args, **options: backwards(*args, **options))
+        backward = val_of(open_data(f"folder:{tmp_path}", resolution=16))[0]
+        monkeypatch.setattr(os, "walk", lambda *args, **options: reversed(list(backwards(*args, **options))))
+        assert torch.equal(before, backward) and torch.equal(
+            before, val_of(open_data(f"folder:{tmp_path}", resolution=16))[0]
+        )
+
+    def test_no_kind_of_image_warns(self, image_folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = open_data(f"folder:{image_folder}", resolution=16)
+            assert len(list(data.train_batches(seed=0, epoch=0, batch_size=18))) == 1
 
     def test_it_moves_without_changing_its_identity(self, image_folder: Path, tmp_path: Path) -> None:
         before = open_data(f"folder:{image_folder}", resolution=16).fingerprint

@@ -264,6 +264,17 @@ class TestAugmentations:
         # The widest crops show nearly all of the ramp, the narrowest a third or less of it.
         assert slopes.abs().max() > 170 and slopes.abs().min() < 80
 
+    def test_imagenet_never_overshoots(self, tmp_path: Path) -> None:
+        """Bilinear interpolation stays between its neighbours; bicubic does not at an edge."""
+        edges = np.kron(np.indices((6, 6)).sum(0) % 2, np.ones((8, 8))).astype(np.uint8) * 90 + 80
+        for split, label, index in itertools.product(("train", "val"), ("a", "b"), range(10)):
+            path = tmp_path / split / label / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(edges).convert("RGB").save(path)
+        data = open_data(f"folder:{tmp_path}", resolution=64)
+        for batch in (*data.train_batches(seed=0, epoch=0, batch_size=20), *data.val_batches(batch_size=20)):
+            assert batch.images.min() == 80 and batch.images.max() == 170
+
 
 class TestNormalize:
     @kinds

@@ -1,0 +1,236 @@
+"""`kit run recipe` and `kit run truth`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
+from kit.cli.progress import RunNarrator, Ticker, duration
+from kit.errors import InputError
+
+if TYPE_CHECKING:
+    from kit.pipeline.dry_run import RunPlan
+    from kit.pipeline.request import RunRequest
+    from kit.recipe import Profile
+    from kit.search_space import Architecture
+
+app = typer.Typer(no_args_is_help=True, help="Train: a recipe's supernet, or architectures alone.")
+
+PROFILE_PREFIX = "profile."
+
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
+DataOption = Annotated[
+    str | None, typer.Option("--data", metavar="SPEC", help="digits, folder:/path, torch/fashion_mnist:/path, hfds/..., ...")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. phases.D1.epochs=3 or profile.training.batch_size=64."),
+]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")]
+
+
+@app.command("recipe")
+def recipe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe, or the path of a TOML file.")],
+    profile: Annotated[str, typer.Option("--profile", metavar="P", help="Data set and scale.")] = "nano",
+    data: DataOption = None,
+    pool: Annotated[Path | None, typer.Option("--pool", metavar="FILE", help="Challenge JSON to score.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Pretrained weights of the full network.")
+    ] = None,
+    runs: RunsOption = Path("runs"),
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
+    set_: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve, time one step, print the plan.")] = False,
+    fresh: FreshOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a supernet by a recipe, score a pool with it, and compare with the truth if there is one.
+
+    The same command continues what was interrupted, and is done at once when nothing is missing.
+    """
+    from kit.pipeline.request import RunRequest
+    from kit.recipe import load_profile, load_recipe
+
+    for_recipe, for_profile = split_overrides(set_ or [])
+    request = RunRequest(
+        recipe=load_recipe(name, for_recipe),
+        profile=load_profile(profile, for_profile),
+        runs=runs,
+        seed=seed,
+        data=data,
+        pool=pool,
+        weights=weights,
+        overrides=tuple(set_ or ()),
+        fresh=fresh,
+    )
+    if dry_run:
+        _plan(request, as_json=json)
+    else:
+        _execute(request, as_json=json)
+
+
+@app.command("truth")
+def truth(
+    profile: Annotated[str, typer.Option("--profile", metavar="P", help="Data set and scale.")] = "nano",
+    architectures: Annotated[
+        int | None, typer.Option("--architectures", metavar="N", min=1, help="The first N of the profile's own pool.")
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option("--codes", metavar="FILE", help="Challenge JSON, or one code a line.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", metavar="K", min=1, help="Trainings per architecture.")] = None,
+    data: DataOption = None,
+    runs: RunsOption = Path("runs"),
+    set_: SetOption = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 means one per core.")] = 0,
+    fresh: FreshOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Train architectures alone, several seeds each, and write a truth file. The same command continues."""
+    from kit.pipeline.signals import stop_on_signals
+    from kit.pipeline.truth_run import TruthRequest, TruthRun, default_architectures
+    from kit.recipe import load_profile
+
+    if architectures is not None and codes is not None:
+        raise InputError("--architectures and --codes exclude each other")
+    for_recipe, for_profile = split_overrides(set_ or [])
+    if for_recipe:
+        raise InputError(
+            f"--set {for_recipe[0]}: a truth has no recipe", hint="name a profile's key: profile.truth.epochs=5"
+        )
+    chosen = load_profile(profile, for_profile)
+    selected = (
+        _read_codes(codes, chosen)
+        if codes is not None
+        else default_architectures(chosen, architectures or chosen.truth.architectures)
+    )
+    request = TruthRequest(
+        profile=chosen,
+        runs=runs,
+        architectures=selected,
+        seeds=seeds or chosen.truth.seeds,
+        data=data,
+        workers=workers,
+        fresh=fresh,
+    )
+    with stop_on_signals() as stop, Ticker("trainings") as ticker:
+        run = TruthRun(request, stop)
+        for progress in run.execute():
+            if progress.score is None or progress.unit is None:
+                narrate(f"{progress.total:,} trainings of one architecture each, {progress.done:,} done already")
+                ticker.start(progress.total, progress.done)
+            else:
+                text = f"{progress.unit.architecture} seed {progress.unit.seed}: {progress.score.accuracy:.4f}"
+                ticker.advance(1, progress.seconds, text)
+    if json:
+        print_json({"truth": str(run.file), "architectures": len(selected), "seeds": request.seeds, "profile": chosen.name})
+    else:
+        print_text(str(run.file))
+
+
+def split_overrides(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """`--set` values for the recipe and for the profile (`profile.` in front)."""
+    for_profile = [text.removeprefix(PROFILE_PREFIX) for text in overrides if text.startswith(PROFILE_PREFIX)]
+    return [text for text in overrides if not text.startswith(PROFILE_PREFIX)], for_profile
+
+
+def _plan(request: "RunRequest", *, as_json: bool) -> None:
+    from kit.pipeline.dry_run import plan_run
+    from kit.pipeline.request import resolve
+
+    plan = plan_run(resolve(request))
+    if as_json:
+        print_json(plan.to_json())
+    else:
+        _print_plan(plan)
+
+
+def _print_plan(plan: "RunPlan") -> None:
+    rows = [
+        [
+            phase.name,
+            phase.method,
+            f"{phase.epochs:,}",
+            f"{phase.steps:,}",
+            f"{phase.paths_per_step}",
+            f"{phase.subnet_epochs:,}",
+            f"{phase.passes:,}",
+            _scientific(phase.macs),
+            duration(phase.seconds),
+        ]
+        for phase in plan.phases
+    ]
+    totals = plan.to_json()["totals"]
+    subnet_epochs = sum(phase.subnet_epochs for phase in plan.phases)
+    steps = sum(phase.steps for phase in plan.phases)
+    rows.append(
+        [
+            "all phases",
+            "",
+            f"{sum(phase.epochs for phase in plan.phases):,}",
+            f"{steps:,}",
+            "",
+            f"{subnet_epochs:,}",
+            f"{totals['passes']:,}",
+            _scientific(totals["macs"]),
+            duration(totals["training_seconds"]),
+        ]
+    )
+    rows.append(["scoring", f"{plan.subnets:,} subnets", *[""] * 5, _scientific(plan.evaluation_macs)])
+    rows[-1].append(duration(plan.evaluation_seconds))
+    columns = ["phase", "method", "epochs", "steps", "paths", "subnet epochs", "passes", "multiply-adds", "time"]
+    print_table(columns, rows, title=f"{plan.recipe} on {plan.profile}: {plan.run}", right=range(2, 9))
+    images = int(plan.measured["images"])
+    print_text(
+        f"\n{plan.train_images:,} training images, {plan.batch_size:,} a step, on {plan.device}. Up to "
+        f"{plan.disk_bytes / 1e6:,.0f} MB of disk.\n"
+        f"Times are scaled from one pass of the full network over {images} images here "
+        f"({plan.measured['step_seconds']:.2f} s); small networks take longer than their multiply-adds say."
+    )
+
+
+def _execute(request: "RunRequest", *, as_json: bool) -> None:
+    from kit.cli.rank import print_rank
+    from kit.pipeline.recipe_run import RecipeRun
+    from kit.pipeline.request import resolve
+    from kit.pipeline.signals import stop_on_signals
+    from kit.run_dir import describe_run
+
+    with stop_on_signals() as stop, Ticker("passes") as ticker:
+        run = RecipeRun(resolve(request), stop)
+        narrator = RunNarrator(ticker)
+        for event in run.execute():
+            narrator.tell(event)
+    directory = run.directory
+    if as_json:
+        report = run.comparison.report.to_json() if run.comparison else None
+        print_json({**describe_run(directory), "predictions": str(directory.predictions), "rank": report})
+    elif run.comparison is not None:
+        narrate("")
+        print_rank(run.comparison.report)
+    else:
+        print_text(str(directory.predictions))
+
+
+def _read_codes(path: Path, profile: "Profile") -> "tuple[Architecture, ...]":
+    """Architectures of a challenge JSON, or of a text file with one code a line."""
+    from kit.files import storage_errors
+    from kit.pool import load_pool
+
+    if path.suffix in (".json", ".gz"):
+        return load_pool(path, profile.search_space).architectures
+    with storage_errors("read", path):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    found: dict[str, Any] = {line: profile.search_space.parse(line) for line in lines if line}
+    if not found:
+        raise InputError(f"{path} holds no codes", hint="one code of 52 digits a line, or a challenge JSON")
+    return tuple(found.values())
+
+
+def _scientific(value: float) -> str:
+    for size, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")):
+        if value >= size:
+            return f"{value / size:,.1f} {unit}"
+    return f"{value / 1e6:,.1f} M"

@@ -1,0 +1,233 @@
+"""Training a recipe's phases, each once: a phase that is already there under its key is reused."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kit.errors import StorageError
+from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
+from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
+from kit.pipeline.request import ResolvedRun
+from kit.randomness import derive_seed
+from kit.recipe import CandidatePhase, Phase, PretrainPhase, UniformPhase
+from kit.run_dir import phases_folder
+from kit.search_space import SearchSpace
+from kit.supernet import ElasticResNet, FewShotSupernet
+from kit.supernet.weights import load_weights, save_weights
+from kit.training.checkpoint import CheckpointStore
+from kit.training.optimization import scaled_learning_rate
+from kit.training.sampling import CandidateSampler, FixedSampler, PathSampler, UniformSampler
+from kit.training.trainer import Hardware, PhaseSettings, StepRunner, train_phase
+
+KEY_FORMAT = 1
+"""Part of every phase's key: raise it when the same settings give other weights than before."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the full supernet's shape on disk, with the hash they must have. No path: freshly initialised."""
+
+    path: Path | None
+    sha256: str | None
+
+
+class PhaseRunner:
+    """Trains the phases of one resolved run, in order, under `RUNS/phases`."""
+
+    def __init__(self, resolved: ResolvedRun, hardware: Hardware, should_stop: Callable[[], bool]) -> None:
+        self.resolved = resolved
+        self.hardware = hardware
+        self.should_stop = should_stop
+        self.space = resolved.profile.search_space
+        self.published = resolved.profile.published_space
+        partition = resolved.recipe.partition
+        self.cells = partition.subspaces(self.space) if partition else ()
+        self.current = Weights(resolved.request.weights, resolved.weights_sha256)
+        self.teacher: Weights | None = self.current if resolved.request.weights is not None else None
+        self.members: dict[int, Weights] = {}
+        self.first_epoch = 0
+
+    def run(self) -> Iterator[Event]:
+        """Train or reuse every phase; ends early, with everything saved, when a stop is asked for."""
+        for phase in self.resolved.phases:
+            yield from self._run_phase(phase)
+            if self.should_stop():
+                return
+
+    def final_supernet(self) -> ElasticResNet | FewShotSupernet:
+        """The supernet after all phases: one network, or one per cell (untrained cells keep the shared weights)."""
+        if not self.cells:
+            return self.network(self.current)
+        return FewShotSupernet(
+            [self.network(self.members.get(cell, self.current)) for cell in range(len(self.cells))], self.cells
+        )
+
+    def _run_phase(self, phase: Phase) -> Iterator[Event]:
+        cell = phase.cell if isinstance(phase, CandidatePhase) else None
+        settings = self.settings(phase)
+        key = content_key(self._identity(phase, settings))
+        folder = phases_folder(self.resolved.request.runs) / key
+        manifest = folder / "phase.json"
+        with exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})"):
+            if self.resolved.request.fresh:
+                manifest.unlink(missing_ok=True)
+                CheckpointStore(folder).clear()
+            if manifest.exists():
+                yield PhaseReused(phase=phase.name, key=key, steps=settings.steps, paths_per_step=phase.paths_per_step)
+            else:
+                yield from self._train(phase, settings, key, folder)
+                if not manifest.exists():
+                    return
+        weights = Weights(folder / "weights.safetensors", read_json(manifest)["sha256"])
+        if cell is not None:
+            self.members[cell] = weights
+            return
+        self.current = weights
+        self.first_epoch += phase.epochs
+        if isinstance(phase, PretrainPhase):
+            self.teacher = weights
+
+    def _train(self, phase: Phase, settings: PhaseSettings, key: str, folder: Path) -> Iterator[Event]:
+        network = self.network(self.current).to(self.hardware.device)
+        if self.hardware.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        runner = StepRunner(network=network, data=self.resolved.data, hardware=self.hardware, teacher=self._teacher(phase))
+        store = CheckpointStore(folder)
+        first_step = read_json(store.manifest)["step"] if store.manifest.exists() else 0
+        yield PhaseStarted(
+            phase=phase.name,
+            key=key,
+            method=phase.method,
+            epochs=settings.epochs,
+            steps=settings.steps,
+            paths_per_step=phase.paths_per_step,
+            first_step=first_step,
+            subspace=self.subspace(phase).describe(),
+        )
+        steps_done = first_step
+        last_epoch: list[float] = []
+        events = train_phase(
+            settings,
+            runner,
+            self.sampler(phase, settings),
+            store,
+            checkpoint_seconds=self.resolved.profile.runtime.checkpoint_seconds,
+            should_stop=self.should_stop,
+        )
+        for event in events:
+            if isinstance(event, StepDone):
+                steps_done = event.step + 1
+                if event.epoch == settings.epochs - 1:
+                    last_epoch.append(sum(event.losses) / len(event.losses))
+            yield event
+        if steps_done < settings.steps:
+            return
+        loss = sum(last_epoch) / len(last_epoch)
+        self._finish(phase, settings, key, folder, network, loss)
+        yield PhaseFinished(phase=phase.name, key=key, steps=settings.steps, loss=loss)
+
+    def _finish(
+        self, phase: Phase, settings: PhaseSettings, key: str, folder: Path, network: ElasticResNet, loss: float
+    ) -> None:
+        weights = folder / "weights.safetensors"
+        save_weights(network, weights)
+        content = {
+            "key": key,
+            "identity": self._identity(phase, settings),
+            "steps": settings.steps,
+            "loss": loss,
+            "sha256": sha256_of_file(weights),
+        }
+        write_json(folder / "phase.json", content)
+        CheckpointStore(folder).clear()
+
+    def settings(self, phase: Phase) -> PhaseSettings:
+        """The numbers of a phase at this profile's scale."""
+        training = self.resolved.profile.training
+        pretraining = isinstance(phase, PretrainPhase)
+        factor = training.pretrain_learning_rate_factor if pretraining else training.learning_rate_factor
+        steps = training.steps_per_epoch or max(1, self.resolved.data.train_size // training.batch_size)
+        return PhaseSettings(
+            name=phase.name,
+            epochs=phase.epochs,
+            steps_per_epoch=steps,
+            batch_size=training.batch_size,
+            learning_rate=scaled_learning_rate(phase.learning_rate, training.batch_size, factor),
+            optimizer=self.resolved.recipe.optimizer,
+            seed=self.resolved.request.seed,
+            first_epoch=self.first_epoch,
+        )
+
+    def _identity(self, phase: Phase, settings: PhaseSettings) -> dict[str, Any]:
+        """Everything the phase's weights depend on; its hash is the phase's key."""
+        profile = self.resolved.profile
+        identity: dict[str, Any] = {
+            "format": KEY_FORMAT,
+            "phase": phase.model_dump(mode="json"),
+            "optimizer": self.resolved.recipe.optimizer.model_dump(mode="json"),
+            "network": profile.network.model_dump(mode="json"),
+            "training": profile.training.model_dump(mode="json"),
+            "steps_per_epoch": settings.steps_per_epoch,
+            "images": [profile.resolution, profile.images.augmentation, self.resolved.data.fingerprint],
+            "seed": settings.seed,
+            "first_epoch": settings.first_epoch,
+            "parent_sha256": self.current.sha256,
+        }
+        if isinstance(phase, CandidatePhase):
+            identity["pool"] = self.resolved.pool.fingerprint
+            if phase.cell is not None:
+                identity["cell"] = self.cells[phase.cell].to_json()["depth_choices"]
+            if phase.distillation:
+                assert self.teacher is not None
+                identity["teacher_sha256"] = self.teacher.sha256
+        return identity
+
+    def sampler(self, phase: Phase, settings: PhaseSettings) -> PathSampler:
+        """The training method of a phase."""
+        match phase:
+            case PretrainPhase():
+                return FixedSampler(self.space.largest)
+            case UniformPhase():
+                return UniformSampler(self.subspace(phase), phase.paths, settings.seed, phase.name)
+            case CandidatePhase():
+                space = self.subspace(phase)
+                pool = [architecture for architecture in self.resolved.pool.architectures if architecture in space]
+                return CandidateSampler(phase, space, pool, settings.seed, settings.steps_per_epoch)
+
+    def subspace(self, phase: Phase) -> SearchSpace:
+        """The architectures a phase draws from."""
+        match phase:
+            case PretrainPhase():
+                return self.space.restrict(min_depths=self.space.largest.depths, max_digits=(1, 1, 1, 1))
+            case UniformPhase():
+                return phase.subspace(self.space)
+            case CandidatePhase():
+                if phase.cell is None:
+                    return self.published
+                return self.published.restrict(depth_choices=self.cells[phase.cell].depth_choices)
+
+    def network(self, weights: Weights) -> ElasticResNet:
+        """A supernet with these weights, or freshly initialised from the run's seed."""
+        generator = torch.Generator().manual_seed(derive_seed(self.resolved.request.seed, "initial weights"))
+        network = ElasticResNet(
+            self.space,
+            self.resolved.data.num_classes,
+            generator=generator,
+            zero_init_last=self.resolved.profile.network.zero_init_last,
+        )
+        if weights.path is not None:
+            if not weights.path.exists():
+                raise StorageError(f"{weights.path} is gone", hint="run again with --fresh to train the phase anew")
+            load_weights(network, weights.path, sha256=weights.sha256)
+        return network
+
+    def _teacher(self, phase: Phase) -> nn.Module | None:
+        if not (isinstance(phase, CandidatePhase) and phase.distillation):
+            return None
+        assert self.teacher is not None
+        teacher: nn.Module = self.network(self.teacher).to(self.hardware.device).eval()
+        return teacher

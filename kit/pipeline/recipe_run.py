@@ -1,0 +1,129 @@
+"""A recipe run from start to end: phases, final weights, scores, rank. Every event is on disk before anybody sees it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from kit.errors import InputError, KitError
+from kit.events import Event, EventLog, Note, PhaseFinished, RankMeasured, RunFinished, RunStarted, RunStopped
+from kit.files import read_json, sha256_of_file, write_json
+from kit.pipeline.hardware import choose_hardware
+from kit.pipeline.phases import PhaseRunner
+from kit.pipeline.request import ResolvedRun, claim_run
+from kit.pipeline.scoring import ScoringJob, score_pool
+from kit.pipeline.signals import StopFlag
+from kit.pool import load_pool
+from kit.recipe import Profile
+from kit.run_dir import RunDirectory
+from kit.supernet.weights import load_supernet, save_weights
+from kit.truth_file import Joined, load_truth, rank_predictions, shipped_truths
+
+DURABLE = (PhaseFinished, RunFinished, RunStopped)
+
+
+class RecipeRun:
+    """One resolved run and its directory."""
+
+    def __init__(self, resolved: ResolvedRun, stop: StopFlag) -> None:
+        self.resolved = resolved
+        self.stop = stop
+        self.hardware = choose_hardware(resolved.profile)
+        self.directory = claim_run(resolved)
+        self.comparison: Joined | None = None
+
+    def execute(self) -> Iterator[Event]:
+        """Do everything that is not done yet, yielding each event after it is written.
+
+        Raises `StopRequestedError` when a signal came (everything is saved), and `KitError` for anything that stops the run.
+        """
+        resolved, run = self.resolved, self.directory
+        with run.locked(), EventLog(run.events) as log:
+            continued = run.events.stat().st_size > 0
+            steps = resolved.profile.training.steps_per_epoch or max(
+                1, resolved.data.train_size // resolved.profile.training.batch_size
+            )
+            started = RunStarted(
+                run=run.id,
+                recipe=resolved.recipe.name,
+                profile=resolved.profile.name,
+                seed=resolved.request.seed,
+                pid=os.getpid(),
+                phases=tuple(phase.name for phase in resolved.phases),
+                passes=sum(phase.epochs * steps * phase.paths_per_step for phase in resolved.phases),
+                continued=continued,
+            )
+            try:
+                log.append(started)
+                yield started
+                for event in self._work():
+                    log.append(event, durable=isinstance(event, DURABLE))
+                    yield event
+                if self.stop():
+                    raise self.stop.error()
+                finished = RunFinished(run=run.id)
+                log.append(finished, durable=True)
+                yield finished
+            except KitError as error:
+                stopped = RunStopped(run=run.id, reason=str(error), exit_code=int(error.exit_code))
+                log.append(stopped, durable=True)
+                yield stopped
+                raise
+
+    def _work(self) -> Iterator[Event]:
+        yield from self._train()
+        if self.stop():
+            return
+        yield from self._score()
+        if self.stop():
+            return
+        yield self._rank()
+
+    def _rank(self) -> Event:
+        """Compare with the truth shipped for the profile, after everything else: truth never reaches training."""
+        run, profile = self.directory, self.resolved.profile
+        truth = shipped_truths().get(profile.name)
+        if truth is None:
+            return Note(message=f"no truth is shipped for profile {profile.name}: use `kit rank PREDICTIONS --truth FILE`")
+        try:
+            self.comparison = compare_with_truth(run, profile, truth)
+        except InputError as error:
+            return Note(message=f"the predictions were not compared with the shipped {truth.name}: {error}")
+        report = self.comparison.report.to_json()
+        write_json(run.rank, report)
+        return RankMeasured(truth=truth.name, report=report)
+
+    def _train(self) -> Iterator[Event]:
+        run = self.directory
+        phases = PhaseRunner(self.resolved, self.hardware, self.stop)
+        yield from phases.run()
+        if self.stop():
+            return
+        save_weights(phases.final_supernet().cpu(), run.weights)
+        write_json(run.weights_manifest, {run.weights.name: sha256_of_file(run.weights)})
+
+    def _score(self) -> Iterator[Event]:
+        resolved, run = self.resolved, self.directory
+        sha256 = read_json(run.weights_manifest)[run.weights.name]
+        job = ScoringJob(
+            supernet=load_supernet(run.weights, resolved.profile.search_space, resolved.data.num_classes, sha256=sha256),
+            weights_sha256=sha256,
+            data=resolved.data,
+            profile=resolved.profile,
+            hardware=self.hardware,
+            pool=resolved.pool,
+            seed=resolved.request.seed,
+            results=run.path / "evaluations.jsonl",
+            predictions=run.predictions,
+        )
+        yield from score_pool(job, self.stop)
+
+
+def compare_with_truth(run: RunDirectory, profile: Profile, truth: Path) -> Joined:
+    """Rank a run's predictions against a truth at its profile. Raises `InputError` when they have too little in common."""
+    return rank_predictions(
+        load_pool(run.predictions, profile.search_space),
+        load_truth(truth),
+        space=profile.search_space,
+        resolution=profile.resolution,
+        num_classes=profile.num_classes,
+    )

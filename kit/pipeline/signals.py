@@ -1,0 +1,51 @@
+"""Stopping in good order: a signal sets a flag, the work looks at the flag after each step."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from kit.errors import ExitCode, StopRequestedError
+
+_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+
+class StopFlag:
+    """Calling it says whether a stop was asked for."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def reason(self) -> str:
+        return self.signal.name if self.signal is not None else ""
+
+    def error(self) -> StopRequestedError:
+        """What to raise once everything is saved."""
+        assert self.signal is not None
+        return StopRequestedError(
+            f"stopped by {self.signal.name}; everything so far is saved",
+            exit_code=_CODES[self.signal],
+            hint="run the same command again to continue",
+        )
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopFlag]:
+    """Turn SIGINT and SIGTERM into a flag; a second SIGINT interrupts at once."""
+    flag = StopFlag()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if flag.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        flag.signal = signal.Signals(number)
+
+    previous = {number: signal.signal(number, note) for number in _CODES}
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,159 @@
+"""`kit run truth`: architectures trained alone, kept one by one, ending in a truth file."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit import __version__
+from kit.errors import InputError
+from kit.files import content_key, read_json, write_json
+from kit.pipeline.request import open_profile_data
+from kit.pipeline.signals import StopFlag
+from kit.pool import draw_pool
+from kit.recipe import Profile
+from kit.records import appending, read_records
+from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
+from kit.search_space import Architecture
+from kit.truth import BenchSettings, StandaloneScore, Unit, train_units
+from kit.truth_file import Truth, write_truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthRequest:
+    """Which architectures are trained alone, how often, on what."""
+
+    profile: Profile
+    runs: Path
+    architectures: tuple[Architecture, ...]
+    seeds: int
+    data: str | None = None
+    workers: int = 0
+    fresh: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthProgress:
+    """Trainings done so far."""
+
+    done: int
+    total: int
+    unit: Unit | None = None
+    score: StandaloneScore | None = None
+    seconds: float = 0.0
+    """Since the last progress: with several workers, shorter than one training."""
+
+
+def default_architectures(profile: Profile, count: int) -> tuple[Architecture, ...]:
+    """The first `count` architectures of the profile's own pool, so that a run's predictions cover them."""
+    if count > profile.pool.size:
+        raise InputError(
+            f"{count} architectures asked for, the pool of profile {profile.name} has {profile.pool.size}",
+            hint="give codes with --codes FILE, or raise profile.pool.size",
+        )
+    return draw_pool(profile.published_space, profile.pool.size, profile.pool.seed).architectures[:count]
+
+
+class TruthRun:
+    """A truth in the making, under `RUNS/truth-PROFILE`."""
+
+    def __init__(self, request: TruthRequest, stop: StopFlag) -> None:
+        self.request = request
+        self.stop = stop
+        profile = request.profile
+        data = open_profile_data(profile, request.data)
+        self.settings: dict[str, Any] = {
+            "kind": "truth",
+            "profile": profile.model_dump(mode="json", include={"name", "resolution", "network", "images", "truth"}),
+            "data_fingerprint": data.fingerprint,
+        }
+        # Architectures and seeds are not settings: asking for more of them later adds to what is there.
+        for key in ("architectures", "seeds"):
+            self.settings["profile"]["truth"].pop(key)
+        require_directory(request.runs)
+        self.directory = RunDirectory((request.runs / f"truth-{profile.name}").resolve())
+        self.units = [Unit(architecture, seed) for seed in range(request.seeds) for architecture in request.architectures]
+
+    @property
+    def file(self) -> Path:
+        """The finished truth."""
+        return self.directory.path / "truth.json"
+
+    def execute(self) -> Iterator[TruthProgress]:
+        """Train every unit that has no result yet, then write the truth file. Raises `StopRequestedError` on a signal."""
+        run = self.directory
+        run.path.mkdir(parents=True, exist_ok=True)
+        with run.locked():
+            self._claim()
+            trainings = run.path / "trainings.jsonl"
+            if self.request.fresh:
+                trainings.unlink(missing_ok=True)
+            done = read_trainings(trainings)
+            missing = [unit for unit in self.units if (unit.architecture.code, unit.seed) not in done]
+            yield TruthProgress(done=len(self.units) - len(missing), total=len(self.units))
+            if missing:
+                yield from self._train(missing, trainings)
+            if self.stop():
+                raise self.stop.error()
+            self._write(read_trainings(trainings))
+
+    def _train(self, missing: Sequence[Unit], trainings: Path) -> Iterator[TruthProgress]:
+        settings = BenchSettings(
+            profile=self.request.profile,
+            data_spec=self.request.data or self.request.profile.data,
+            workers=min(self.request.workers or os.cpu_count() or 1, len(missing)),
+        )
+        done = len(self.units) - len(missing)
+        with appending(trainings) as writer:
+            started = time.perf_counter()
+            for unit, score in train_units(settings, missing, self.stop):
+                record = {
+                    "code": unit.architecture.code,
+                    "seed": unit.seed,
+                    "accuracy": score.accuracy,
+                    "loss": score.loss,
+                }
+                writer.append(record, durable=True)
+                done += 1
+                seconds, started = time.perf_counter() - started, time.perf_counter()
+                yield TruthProgress(done=done, total=len(self.units), unit=unit, score=score, seconds=seconds)
+
+    def _claim(self) -> None:
+        run = self.directory
+        if run.resolved.exists() and not self.request.fresh:
+            stored = {key: value for key, value in read_json(run.resolved).items() if key not in ("kit", "inputs")}
+            check_same_settings(stored, self.settings, run)
+            return
+        write_environment(run.environment)
+        inputs = {"data": self.request.data or self.request.profile.data}
+        write_json(run.resolved, {**self.settings, "kit": __version__, "inputs": inputs})
+
+    def _write(self, done: dict[tuple[str, int], StandaloneScore]) -> None:
+        codes = tuple(architecture.code for architecture in self.request.architectures)
+        seeds = range(self.request.seeds)
+        provenance = {
+            "made_by": "kit run truth",
+            "kit": __version__,
+            "settings_sha256": content_key(self.settings),
+            "data_fingerprint": self.settings["data_fingerprint"],
+            "training": self.settings["profile"]["truth"],
+            "environment": read_json(self.directory.environment),
+        }
+        truth = Truth(
+            codes,
+            tuple(tuple(done[code, seed].accuracy for seed in seeds) for code in codes),
+            tuple(tuple(done[code, seed].loss for seed in seeds) for code in codes),
+            self.request.profile.name,
+            provenance,
+        )
+        write_truth(self.file, truth)
+
+
+def read_trainings(path: Path) -> dict[tuple[str, int], StandaloneScore]:
+    """Finished trainings by (code, seed)."""
+    return {
+        (record["code"], record["seed"]): StandaloneScore(record["accuracy"], record["loss"])
+        for record in read_records(path)
+    }

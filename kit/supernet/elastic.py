@@ -1,4 +1,4 @@
-"""The elastic ResNet-48: timm's `ResNet` with weights sliced where they are used, the architecture an argument of forward."""
+"""The elastic ResNet-48: timm's `ResNet` with weights sliced where they are used; forward takes the architecture."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

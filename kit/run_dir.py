@@ -51,6 +51,10 @@ class RunDirectory:
         return self.path / "recipe.toml"
 
     @property
+    def profile(self) -> Path:
+        return self.path / "profile.toml"
+
+    @property
     def environment(self) -> Path:
         return self.path / "environment.json"
 

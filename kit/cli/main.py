@@ -10,12 +10,16 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import architecture, rank, recipes, run, runs, weights
+from kit.cli import architecture, benchmark, evaluate, rank, recipes, run, runs, weights
 from kit.cli.output import print_text, report_error
 from kit.errors import ExitCode, KitError
 
-COMMANDS: dict[str, Callable[..., None]] = {"rank": rank.rank, "architecture": architecture.architecture}
-GROUPS = {"run": run.app, "recipes": recipes.app, "runs": runs.app, "weights": weights.app}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "evaluate": evaluate.evaluate,
+    "rank": rank.rank,
+    "architecture": architecture.architecture,
+}
+GROUPS = {"run": run.app, "recipes": recipes.app, "runs": runs.app, "weights": weights.app, "benchmark": benchmark.app}
 
 app = typer.Typer(
     add_completion=False,

@@ -153,7 +153,7 @@ def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
             shutil.rmtree(run.path)
         run.path.mkdir(parents=True)
     write_bytes(run.recipe, to_toml(resolved.recipe).encode())
-    write_bytes(run.path / "profile.toml", to_toml(resolved.profile).encode())
+    write_bytes(run.profile, to_toml(resolved.profile).encode())
     write_environment(run.environment)
     write_predictions(run.pool, resolved.pool, [0.0] * len(resolved.pool))
     request = resolved.request

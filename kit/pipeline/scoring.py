@@ -1,7 +1,7 @@
 """Calibrating and scoring a pool with a supernet's weights, resumable sub-network by sub-network."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,13 +49,18 @@ class ScoringJob:
     def calibration_images(self) -> int:
         return self.profile.calibration.batches * self.profile.calibration.batch_size
 
-    def macs_one_by_one(self) -> int:
-        """Multiply-adds of calibrating and scoring every sub-network by itself."""
+    def macs_one_by_one(self, codes: Iterable[str]) -> int:
+        """Multiply-adds of calibrating and scoring each of these sub-networks by itself."""
         profile = self.profile
         images = self.calibration_images + self.data.val_size
         return images * sum(
-            macs(architecture, space=profile.search_space, resolution=profile.resolution, num_classes=self.data.num_classes)
-            for architecture in self.pool.architectures
+            macs(
+                profile.search_space.parse(code),
+                space=profile.search_space,
+                resolution=profile.resolution,
+                num_classes=self.data.num_classes,
+            )
+            for code in codes
         )
 
 

@@ -1,0 +1,65 @@
+"""`kit benchmark`: timings that anyone can rerun."""
+
+from typing import Annotated
+
+import typer
+
+from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
+
+app = typer.Typer(no_args_is_help=True, help="Side-by-side timings.")
+
+ProfileOption = Annotated[str, typer.Option("--profile", metavar="P", help="Widths and stem.")]
+
+
+@app.command("elastic")
+def elastic(
+    profile: ProfileOption = "imagenet",
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 112, or the profile's.")] = None,
+    architectures: Annotated[int, typer.Option("--architectures", min=1)] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    json: JsonOption = False,
+) -> None:
+    """Forward pass of the elastic network against timm's plain network of the same shape."""
+    from kit.benchmark.elastic import benchmark_elastic
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    size = resolution or min(112, chosen.resolution)
+    narrate(f"{architectures} architectures of {profile}, {batch} images of {size} x {size}, {repeats} pairs each")
+    result = benchmark_elastic(chosen, batch=batch, resolution=size, architectures=architectures, repeats=repeats)
+    if json:
+        print_json(result)
+        return
+    rows = [
+        [row["code"], f"{row['elastic_seconds']:.4f}", f"{row['plain_seconds']:.4f}", f"{row['ratio']:.3f}"]
+        for row in result["architectures"]
+    ]
+    print_table(["architecture", "elastic s", "plain s", "ratio"], rows, right=(1, 2, 3))
+    same = "bitwise equal" if result["identical"] else "NOT equal"
+    print_text(f"\nmedian ratio {result['ratio']:.3f} on {result['threads']} threads; outputs {same}")
+
+
+@app.command("candidates")
+def candidates(
+    profile: ProfileOption = "nano",
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: the profile's.")] = None,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: the profile's.")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1)] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Upkeep of the constraint candidates against a CPT step."""
+    from kit.benchmark.candidates import benchmark_candidates
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    result = benchmark_candidates(
+        chosen, batch=batch or chosen.training.batch_size, resolution=resolution or chosen.resolution, steps=steps
+    )
+    if json:
+        print_json(result)
+        return
+    print_text(
+        f"a step takes {result['step_seconds'] * 1e3:.1f} ms, their upkeep {result['upkeep_seconds'] * 1e3:.2f} ms: "
+        f"{result['share']:.2%} (mean of {steps} steps, batch {result['batch']}, {result['threads']} threads)"
+    )

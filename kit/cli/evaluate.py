@@ -1,0 +1,71 @@
+"""`kit evaluate RUN_OR_WEIGHTS`: calibrate and score a pool with a supernet's weights."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.output import JsonOption, print_json, print_text
+from kit.cli.progress import RunNarrator, Ticker
+
+
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="RUN_OR_WEIGHTS", help="A run, or a weights file.")],
+    pool: Annotated[
+        Path | None, typer.Option("--pool", metavar="FILE", help="Challenge JSON; default: the run's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N of the pool.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="P", help="Needed for a weights file; default: the run's own.")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Default: the run's or profile's own.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Calibrate each sub-network's BN, score it, write predictions. The same command continues."""
+    from kit.events import SubnetEvaluated
+    from kit.pipeline.evaluate import Evaluation, EvaluationRequest
+    from kit.pipeline.signals import stop_on_signals
+    from kit.recipe import load_profile
+
+    request = EvaluationRequest(
+        target=target,
+        runs=runs,
+        profile=None if profile is None else load_profile(profile),
+        data=data,
+        pool=pool,
+        limit=limit,
+        fresh=fresh,
+    )
+    started = time.perf_counter()
+    scored: list[str] = []
+    with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
+        evaluation = Evaluation(request)
+        narrator = RunNarrator(ticker)
+        for event in evaluation.execute(stop):
+            narrator.tell(event)
+            if isinstance(event, SubnetEvaluated):
+                scored.append(event.code)
+        if stop():
+            raise stop.error()
+    job = evaluation.job
+    if not json:
+        print_text(str(job.predictions))
+        return
+    seconds = time.perf_counter() - started
+    images = job.calibration_images + job.data.val_size
+    print_json(
+        {
+            "subnets": len(job.pool),
+            "scored_now": len(scored),
+            "images": job.data.val_size,
+            "calibration_images": job.calibration_images,
+            "seconds": seconds,
+            "images_per_second": len(scored) * images / seconds,
+            "macs_one_by_one": job.macs_one_by_one(job.pool.codes),
+            "macs_done": job.macs_one_by_one(scored),
+            "predictions": str(job.predictions),
+        }
+    )

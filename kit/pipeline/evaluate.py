@@ -1,0 +1,96 @@
+"""`kit evaluate`: score a pool with the weights of a run or of a file, resumable sub-network by sub-network."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kit.errors import InputError
+from kit.events import Event
+from kit.files import exclusive_lock, read_json, sha256_of_file
+from kit.pipeline.hardware import choose_hardware
+from kit.pipeline.request import open_pool, open_profile_data
+from kit.pipeline.scoring import ScoringJob, score_pool
+from kit.pool import Pool
+from kit.recipe import Profile, load_profile
+from kit.run_dir import RunDirectory, find_run, require_directory
+from kit.supernet.weights import load_supernet
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """What is to be scored with what. A run brings its own profile, data, seed and pool; a weights file needs a profile."""
+
+    target: str
+    runs: Path
+    profile: Profile | None = None
+    data: str | None = None
+    pool: Path | None = None
+    limit: int | None = None
+    fresh: bool = False
+
+
+class Evaluation:
+    """An opened evaluation; `job` says what it costs and where its results go."""
+
+    def __init__(self, request: EvaluationRequest) -> None:
+        self.request = request
+        file = Path(request.target)
+        if file.is_file():
+            self.job, self._lock, self._holder = self._for_file(file)
+        else:
+            self.job, self._lock, self._holder = self._for_run(find_run(request.target, request.runs))
+
+    def execute(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """Score what is missing and write the predictions; ends early, results kept, on a stop."""
+        with self._locked():
+            yield from score_pool(self.job, should_stop, fresh=self.request.fresh)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return exclusive_lock(self._lock, holder=self._holder)
+
+    def _for_run(self, run: RunDirectory) -> tuple[ScoringJob, Path, str]:
+        request = self.request
+        if not run.weights_manifest.exists():
+            raise InputError(f"run {run.id} has no final weights yet", hint="run its recipe's command again: it continues")
+        sha256 = read_json(run.weights_manifest)[run.weights.name]
+        resolved = read_json(run.resolved)
+        profile = request.profile or load_profile(str(run.profile))
+        data_spec = request.data or resolved["inputs"]["data"]
+        pool = self._limited(open_pool(profile, request.pool or run.pool))
+        whole = request.pool is None and request.limit is None
+        job = self._job(run.weights, sha256, profile, data_spec, pool, seed=resolved["seed"], folder=run.path)
+        if whole:
+            job = replace(job, predictions=run.predictions)
+        return job, run.lock, f"run {run.id}"
+
+    def _for_file(self, file: Path) -> tuple[ScoringJob, Path, str]:
+        request = self.request
+        if request.profile is None:
+            raise InputError(f"{file} is a weights file: say on what to evaluate it", hint="add --profile P")
+        sha256 = sha256_of_file(file)
+        pool = self._limited(open_pool(request.profile, request.pool))
+        folder = request.runs / "evaluations" / sha256[:12]
+        require_directory(folder)
+        data_spec = request.data or request.profile.data
+        job = self._job(file, sha256, request.profile, data_spec, pool, seed=0, folder=folder.resolve())
+        return job, folder / ".lock", f"evaluation {sha256[:12]}"
+
+    def _limited(self, pool: Pool) -> Pool:
+        return pool if self.request.limit is None else pool.head(self.request.limit)
+
+    def _job(
+        self, weights: Path, sha256: str, profile: Profile, data_spec: str, pool: Pool, *, seed: int, folder: Path
+    ) -> ScoringJob:
+        data = open_profile_data(profile, data_spec)
+        return ScoringJob(
+            supernet=load_supernet(weights, profile.search_space, data.num_classes, sha256=sha256),
+            weights_sha256=sha256,
+            data=data,
+            profile=profile,
+            hardware=choose_hardware(profile),
+            pool=pool,
+            seed=seed,
+            results=folder / "evaluations.jsonl",
+            predictions=folder / f"predictions-{pool.fingerprint[:12]}.json",
+        )

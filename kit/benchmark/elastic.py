@@ -1,5 +1,6 @@
 """What slicing costs: the elastic network's forward pass against timm's plain network of the same shape and weights."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,16 +21,12 @@ def benchmark_elastic(profile: Profile, *, batch: int, resolution: int, architec
     generator = torch.Generator().manual_seed(derive_seed("benchmark"))
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator).eval()
     images = torch.randn(batch, 3, resolution, resolution, generator=generator)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index in range(architectures):
         architecture = profile.published_space.sample(derive_random("benchmark", index))
         plain = extract_subnet(network, architecture)
         identical = torch.equal(network(images, architecture), plain(images))
-        timed = time_in_turn(
-            lambda architecture=architecture: network(images, architecture),
-            lambda plain=plain: plain(images),
-            repeats=repeats,
-        )
+        timed = time_in_turn(partial(network, images, architecture), partial(plain, images), repeats=repeats)
         rows.append(
             {
                 "code": architecture.code,

@@ -39,22 +39,22 @@ def evaluate(
         limit=limit,
         fresh=fresh,
     )
-    started = time.perf_counter()
     scored: list[str] = []
     with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
         evaluation = Evaluation(request)
         narrator = RunNarrator(ticker)
+        started = time.perf_counter()
         for event in evaluation.execute(stop):
             narrator.tell(event)
             if isinstance(event, SubnetEvaluated):
                 scored.append(event.code)
+        seconds = time.perf_counter() - started
         if stop():
             raise stop.error()
     job = evaluation.job
     if not json:
         print_text(str(job.predictions))
         return
-    seconds = time.perf_counter() - started
     images = job.calibration_images + job.data.val_size
     print_json(
         {

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import architecture, benchmark, evaluate, rank, recipes, run, runs, weights
+from kit.cli import architecture, benchmark, doctor, evaluate, rank, recipes, run, runs, weights
 from kit.cli.output import print_text, report_error
 from kit.errors import ExitCode, KitError
 
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "rank": rank.rank,
     "architecture": architecture.architecture,
+    "doctor": doctor.doctor,
 }
 GROUPS = {"run": run.app, "recipes": recipes.app, "runs": runs.app, "weights": weights.app, "benchmark": benchmark.app}
 

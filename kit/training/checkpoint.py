@@ -1,6 +1,6 @@
 """Checkpoints inside a phase: everything a step depends on, written whole, hashed before it is read."""
 
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from kit.errors import StorageError
-from kit.files import read_json, sha256_of_file, storage_errors, write_bytes, write_json
+from kit.files import read_json, storage_errors, write_bytes, write_json
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,15 @@ class CheckpointStore:
             if parameter.grad is not None:
                 used.append(name)
         file = self.folder / f"checkpoint-{step}.safetensors"
-        write_bytes(file, save({name: tensor.cpu() for name, tensor in tensors.items()}))
-        content = {"step": step, "file": file.name, "sha256": sha256_of_file(file), "used": used, "sampler": sampler_state}
+        data = save({name: tensor.cpu() for name, tensor in tensors.items()})
+        write_bytes(file, data)
+        content = {
+            "step": step,
+            "file": file.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "used": used,
+            "sampler": sampler_state,
+        }
         write_json(self.manifest, content)
         self._remove_files(keep=file.name)
 
@@ -48,9 +55,11 @@ class CheckpointStore:
             return 0, {}
         content = read_json(self.manifest)
         file = self.folder / content["file"]
-        if sha256_of_file(file) != content["sha256"]:
+        with storage_errors("read", file):
+            data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != content["sha256"]:
             raise StorageError(f"{file} is damaged: its SHA-256 is not the one recorded", hint="run again with --fresh")
-        tensors = load(file.read_bytes())
+        tensors = load(data)
         network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
         used = set(content["used"])
         for name, parameter in network.named_parameters():
@@ -59,7 +68,7 @@ class CheckpointStore:
                 optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
             # SGD skips a parameter whose gradient is None; one that was used before must get its zero gradient back.
             parameter.grad = torch.zeros_like(parameter) if name in used else None
-        return int(content["step"]), json.loads(json.dumps(content["sampler"]))
+        return int(content["step"]), content["sampler"]
 
     def clear(self) -> None:
         """Remove the checkpoint: the phase is finished, or starts anew."""

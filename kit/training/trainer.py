@@ -66,6 +66,8 @@ class StepRunner:
             assert self.teacher is not None, "distillation needs a teacher"
             with torch.no_grad():
                 teacher_logits = self.teacher.eval()(images)
+            if not torch.isfinite(teacher_logits).all():
+                raise TrainingStoppedError("the teacher's logits are not finite", hint="check the pretrained weights")
         return separate_backward(self.network, images, labels, paths, teacher_logits, autocast=self.hardware.autocast)
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -128,7 +130,10 @@ def train_phase(
                 yield CandidateReplaced(phase=settings.name, step=step, removed=removed, added=added)
             step += 1
             stopping = should_stop()
-            if step < settings.steps and (stopping or time.monotonic() - saved_at >= checkpoint_seconds):
+            if step == settings.steps:
+                require_finite(network, settings.name, step)
+            elif stopping or time.monotonic() - saved_at >= checkpoint_seconds:
+                require_finite(network, settings.name, step)
                 store.save(step, network, optimizer, sampler.state())
                 saved_at = time.monotonic()
                 yield CheckpointSaved(phase=settings.name, step=step)
@@ -143,5 +148,15 @@ def check_finite(losses: list[float], paths: list[Path], phase: str, step: int) 
         if not math.isfinite(loss):
             raise TrainingStoppedError(
                 f"phase {phase}, step {step}: the loss of {path.architecture} is {loss}; nothing was updated",
+                hint="the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)",
+            )
+
+
+def require_finite(network: nn.Module, phase: str, step: int) -> None:
+    """Raise `TrainingStoppedError` rather than let weights that are not finite replace a good checkpoint."""
+    for name, tensor in network.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise TrainingStoppedError(
+                f"phase {phase}, step {step}: {name} is not finite any more; it was not saved",
                 hint="the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)",
             )

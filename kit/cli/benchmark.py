@@ -40,6 +40,41 @@ def elastic(
     print_text(f"\nmedian ratio {result['ratio']:.3f} on {result['threads']} threads; outputs {same}")
 
 
+@app.command("step")
+def step(
+    profile: ProfileOption = "imagenet",
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 112, or the profile's.")] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Shared against separate training steps, per phase; elastic against plain networks."""
+    from kit.benchmark.step import benchmark_step
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    size = resolution or min(112, chosen.resolution)
+    narrate(f"steps of {profile}: {batch} images of {size} x {size}, {repeats} pairs each after a warm-up")
+    result = benchmark_step(chosen, batch=batch, resolution=size, repeats=repeats)
+    if json:
+        print_json(result)
+        return
+    rows = [
+        [
+            kind,
+            f"{row['separate_seconds']:.3f}",
+            f"{row['shared_seconds']:.3f}",
+            f"{row['ratio']:.2f}",
+            f"{row['static_ratio']:.3f}",
+            f"{row['max_gradient_difference']:.1e}",
+        ]
+        for kind, row in result.items()
+        if isinstance(row, dict)
+    ]
+    columns = ["step", "separate s", "shared s", "ratio", "elastic / plain", "gradient difference"]
+    print_table(columns, rows, right=range(1, 6))
+
+
 @app.command("candidates")
 def candidates(
     profile: ProfileOption = "nano",

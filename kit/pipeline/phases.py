@@ -95,7 +95,13 @@ class PhaseRunner:
         network = self.network(self.current).to(self.hardware.device)
         if self.hardware.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        runner = StepRunner(network=network, data=self.resolved.data, hardware=self.hardware, teacher=self._teacher(phase))
+        runner = StepRunner(
+            network=network,
+            data=self.resolved.data,
+            hardware=self.hardware,
+            teacher=self._teacher(phase),
+            shared=self.resolved.profile.training.step == "shared",
+        )
         store = CheckpointStore(folder)
         first_step = read_json(store.manifest)["step"] if store.manifest.exists() else 0
         yield PhaseStarted(

@@ -15,6 +15,7 @@ from kit.recipe import OptimizerSettings
 from kit.training.checkpoint import CheckpointStore
 from kit.training.losses import Path, separate_backward
 from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, set_learning_rate
+from kit.training.prefix_step import shared_backward
 from kit.training.sampling import PathSampler
 
 
@@ -56,6 +57,8 @@ class StepRunner:
     hardware: Hardware
     teacher: nn.Module | None
     """Full network whose logits soften the labels; kept in eval mode."""
+    shared: bool = False
+    """Whether common prefixes of the paths are computed once."""
 
     def backward(self, batch: Batch, paths: list[Path]) -> Tensor:
         """Add the step's gradient to `.grad`; returns each path's cross-entropy, `(paths,)`."""
@@ -68,7 +71,8 @@ class StepRunner:
                 teacher_logits = self.teacher.eval()(images)
             if not torch.isfinite(teacher_logits).all():
                 raise TrainingStoppedError("the teacher's logits are not finite", hint="check the pretrained weights")
-        return separate_backward(self.network, images, labels, paths, teacher_logits, autocast=self.hardware.autocast)
+        backward = shared_backward if self.shared else separate_backward
+        return backward(self.network, images, labels, paths, teacher_logits, autocast=self.hardware.autocast)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Decoded images as the network wants them: `uint8 (N, 3, H, W) -> float32`, normalised, on the device."""

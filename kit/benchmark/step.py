@@ -1,0 +1,91 @@
+"""The shared step against the separate one, and the elastic network against plain ones, per kind of training step."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kit.benchmark.timing import time_in_turn
+from kit.randomness import derive_random, derive_seed
+from kit.recipe import Profile
+from kit.search_space import SearchSpace
+from kit.supernet import ElasticResNet, extract_subnet
+from kit.training import Path, separate_backward, shared_backward
+
+SSE_DEPTHS = ("22", "23", "24")
+
+
+def benchmark_step(profile: Profile, *, batch: int, resolution: int, repeats: int) -> dict[str, Any]:
+    """Forward and backward passes (no optimizer) of one step of each kind, synthetic images, in turn in one process.
+
+    `ratio` is separate over shared; `static_ratio` is elastic over plain timm networks of the same shapes, both separate;
+    `max_gradient_difference` is relative to each tensor's largest gradient.
+    """
+    generator = torch.Generator().manual_seed(derive_seed("benchmark"))
+    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator).train()
+    images = torch.randn(batch, 3, resolution, resolution, generator=generator)
+    labels = torch.randint(profile.num_classes, (batch,), generator=generator)
+    document: dict[str, Any] = {
+        "profile": profile.name,
+        "batch": batch,
+        "resolution": resolution,
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+    }
+    for kind, paths in step_paths(profile).items():
+        document[kind] = _measure(network, images, labels, paths, repeats)
+    return document
+
+
+def step_paths(profile: Profile) -> dict[str, list[Path]]:
+    """Paths as the phases draw them: APS (four of weight 1), CPT (1 + 10), SSE (1 + 7 in its first cell)."""
+    space, published = profile.search_space, profile.published_space
+    cell = published.restrict(depth_choices=[d for d in published.depth_choices if f"{d[2]}{d[3]}" in SSE_DEPTHS])
+    narrow = (1, 1, 1, 1)
+    return {
+        "d1": _draw("d1", space.restrict(min_depths=(4, 4, 6, 4), max_digits=narrow), [1.0] * 4),
+        "d3": _draw("d3", space.restrict(max_digits=narrow), [1.0] * 4),
+        "w1": _draw("w1", space.restrict(max_digits=(3, 3, 3, 3)), [1.0] * 4),
+        "w3": _draw("w3", published, [1.0] * 4),
+        "cpt": _draw("cpt", published, [0.5, *[0.05] * 10]),
+        "sse": _draw("sse", cell, [0.4, *[0.2 / 7] * 7]),
+    }
+
+
+def _draw(kind: str, space: SearchSpace, weights: list[float]) -> list[Path]:
+    return [Path(space.sample(derive_random("benchmark", kind, i)), weight) for i, weight in enumerate(weights)]
+
+
+def _measure(network: ElasticResNet, images: Tensor, labels: Tensor, paths: list[Path], repeats: int) -> dict[str, float]:
+    plain = [extract_subnet(network, path.architecture) for path in paths]
+    separate = partial(separate_backward, network, images, labels, paths)
+    shared = partial(shared_backward, network, images, labels, paths)
+    difference = _gradient_difference(network, separate, shared)
+    timed = time_in_turn(separate, shared, repeats=repeats)
+    static = time_in_turn(separate, partial(_plain_backward, plain, images, labels, paths), repeats=repeats)
+    return {
+        "shared_seconds": timed.second_seconds,
+        "separate_seconds": timed.first_seconds,
+        "ratio": timed.ratio,
+        "ratio_low": min(timed.ratios),
+        "ratio_high": max(timed.ratios),
+        "static_ratio": static.ratio,
+        "max_gradient_difference": difference,
+    }
+
+
+def _plain_backward(networks: list[nn.Module], images: Tensor, labels: Tensor, paths: list[Path]) -> None:
+    for network, path in zip(networks, paths, strict=True):
+        (path.weight * F.cross_entropy(network(images), labels)).backward()
+
+
+def _gradient_difference(network: ElasticResNet, first: Any, second: Any) -> float:
+    found: list[dict[str, Tensor]] = []
+    for step in (first, second):
+        network.zero_grad(set_to_none=True)
+        step()
+        found.append({name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None})
+    scale = {name: grad.abs().max().clamp_min(torch.finfo(grad.dtype).tiny) for name, grad in found[0].items()}
+    return max(float(((found[1][name] - grad).abs().max()) / scale[name]) for name, grad in found[0].items())

@@ -1,5 +1,6 @@
 """`kit benchmark`: timings that anyone can rerun."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,43 @@ def elastic(
     print_table(["architecture", "elastic s", "plain s", "ratio"], rows, right=(1, 2, 3))
     same = "bitwise equal" if result["identical"] else "NOT equal"
     print_text(f"\nmedian ratio {result['ratio']:.3f} on {result['threads']} threads; outputs {same}")
+
+
+@app.command("sweep")
+def sweep(
+    profile: ProfileOption = "imagenet",
+    pool: Annotated[Path | None, typer.Option("--pool", metavar="FILE", help="Challenge JSON; default: drawn.")] = None,
+    subnets: Annotated[int, typer.Option("--subnets", min=2)] = 64,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 128, or the profile's.")] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 16,
+    calibration: Annotated[int, typer.Option("--calibration", min=1, help="Batches.")] = 1,
+    validation: Annotated[int, typer.Option("--validation", min=1, help="Batches.")] = 2,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 1,
+    json: JsonOption = False,
+) -> None:
+    """The prefix tree against one sub-network after another, on architectures of one stage-1 variant."""
+    from kit.benchmark.sweep import benchmark_sweep
+    from kit.pipeline.request import open_pool
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    size = resolution or min(128, chosen.resolution)
+    narrate(f"{subnets} sub-networks of {profile}, {size} x {size}, {repeats} pairs after a warm-up")
+    result = benchmark_sweep(
+        chosen,
+        open_pool(chosen, pool),
+        subnets=subnets,
+        resolution=size,
+        batch=batch,
+        calibration=calibration,
+        validation=validation,
+        repeats=repeats,
+    )
+    if json:
+        print_json(result)
+        return
+    width = max(map(len, result))
+    print_text("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
 
 
 @app.command("step")

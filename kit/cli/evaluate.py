@@ -1,6 +1,7 @@
 """`kit evaluate RUN_OR_WEIGHTS`: calibrate and score a pool with a supernet's weights."""
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,13 @@ import typer
 
 from kit.cli.output import JsonOption, print_json, print_text
 from kit.cli.progress import RunNarrator, Ticker
+
+
+class Method(StrEnum):
+    """Ways of scoring; they agree in every prediction."""
+
+    TREE = "tree"
+    ONE_BY_ONE = "one-by-one"
 
 
 def evaluate(
@@ -21,6 +29,9 @@ def evaluate(
     ] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Default: the run's or profile's own.")] = None,
     runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
+    method: Annotated[
+        Method, typer.Option("--method", help="Shared prefixes computed once, or each sub-network by itself.")
+    ] = Method.TREE,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -36,10 +47,11 @@ def evaluate(
         profile=None if profile is None else load_profile(profile),
         data=data,
         pool=pool,
+        method=method.value,
         limit=limit,
         fresh=fresh,
     )
-    scored: list[str] = []
+    codes: set[str] = set()
     with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
         evaluation = Evaluation(request)
         narrator = RunNarrator(ticker)
@@ -47,7 +59,7 @@ def evaluate(
         for event in evaluation.execute(stop):
             narrator.tell(event)
             if isinstance(event, SubnetEvaluated):
-                scored.append(event.code)
+                codes.add(event.code)
         seconds = time.perf_counter() - started
         if stop():
             raise stop.error()
@@ -55,6 +67,7 @@ def evaluate(
     if not json:
         print_text(str(job.predictions))
         return
+    scored = [architecture for architecture in job.pool.architectures if architecture.code in codes]
     images = job.calibration_images + job.data.val_size
     print_json(
         {
@@ -64,8 +77,8 @@ def evaluate(
             "calibration_images": job.calibration_images,
             "seconds": seconds,
             "images_per_second": len(scored) * images / seconds,
-            "macs_one_by_one": job.macs_one_by_one(job.pool.codes),
-            "macs_done": job.macs_one_by_one(scored),
+            "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
+            "macs_done": job.macs_done(scored),
             "predictions": str(job.predictions),
         }
     )

@@ -10,7 +10,7 @@ from kit.events import Event
 from kit.files import exclusive_lock, read_json, sha256_of_file
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.request import open_pool, open_profile_data
-from kit.pipeline.scoring import ScoringJob, score_pool
+from kit.pipeline.scoring import Method, ScoringJob, score_pool
 from kit.pool import Pool
 from kit.recipe import Profile, load_profile
 from kit.run_dir import RunDirectory, find_run, require_directory
@@ -27,6 +27,7 @@ class EvaluationRequest:
     data: str | None = None
     pool: Path | None = None
     limit: int | None = None
+    method: Method = "tree"
     fresh: bool = False
 
 
@@ -93,4 +94,5 @@ class Evaluation:
             seed=seed,
             results=folder / "evaluations.jsonl",
             predictions=folder / f"predictions-{pool.fingerprint[:12]}.json",
+            method=self.request.method,
         )

@@ -6,33 +6,15 @@ shared part once. The gradients are those of `separate_backward`, summed in anot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import precision
+from kit.supernet.prefix import PathTree, Piece, grow
 from kit.training.losses import Path, path_loss
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One shareable part of a path: the stem (stage -1) or a block, with its widths."""
-
-    stage: int
-    block: int
-    mid_channels: int
-    out_channels: int
-
-
-@dataclass(slots=True)
-class PathTree:
-    """Paths by common prefix; `ends` are the positions of the paths whose last block is here."""
-
-    children: dict[Piece, "PathTree"] = field(default_factory=dict)
-    ends: list[int] = field(default_factory=list)
 
 
 def shared_backward(
@@ -57,28 +39,6 @@ def shared_backward(
         for piece, subtree in tree.children.items():
             step.descend(piece, subtree, images)
     return torch.stack([loss for loss in losses if loss is not None])
-
-
-def grow(architectures: Sequence[tuple[int, Architecture]]) -> PathTree:
-    """The tree of these (position, architecture) pairs."""
-    root = PathTree()
-    for position, architecture in architectures:
-        node = root
-        for piece in pieces(architecture):
-            node = node.children.setdefault(piece, PathTree())
-        node.ends.append(position)
-    return root
-
-
-def pieces(architecture: Architecture) -> list[Piece]:
-    """The stem and the blocks of an architecture, in order."""
-    stem = Piece(-1, 0, architecture.stem_channels, architecture.stem_channels)
-    blocks = [
-        Piece(index, block, mid, stage.out_channels)
-        for index, stage in enumerate(architecture.stages)
-        for block, mid in enumerate(stage.mid_channels)
-    ]
-    return [stem, *blocks]
 
 
 @dataclass(frozen=True)

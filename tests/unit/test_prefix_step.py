@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet
+from kit.supernet.prefix import grow, pieces
 from kit.training import Path, separate_backward, shared_backward
-from kit.training.prefix_step import grow, pieces
 
 SPACE = SearchSpace(
     base_channels=(4, 6, 8, 10), ratios=(1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), divisor=1, stem=Stem(3, 2, False)

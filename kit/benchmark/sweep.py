@@ -1,0 +1,128 @@
+"""The prefix tree against one sub-network after another: the same scores, in less time and with fewer multiply-adds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kit.benchmark.timing import time_in_turn
+from kit.data import Batch
+from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, units
+from kit.pool import Pool
+from kit.randomness import derive_seed
+from kit.recipe import Profile
+from kit.search_space import Architecture, macs
+from kit.supernet import ElasticResNet, extract_subnet
+from kit.supernet.calibration import calibrate
+from kit.supernet.prefix import grow, tree_macs
+
+
+def benchmark_sweep(
+    profile: Profile,
+    pool: Pool,
+    *,
+    subnets: int,
+    resolution: int,
+    batch: int,
+    calibration: int,
+    validation: int,
+    repeats: int,
+) -> dict[str, Any]:
+    """Calibrate and score `subnets` architectures of the pool's most frequent stage-1 variant both ways, in turn.
+
+    Images are synthetic; `calibration` and `validation` count batches. Multiply-adds are counted for the whole pool at the
+    profile's own resolution, and the full pool's hours are scaled from the measured tree by them.
+    """
+    generator = torch.Generator().manual_seed(derive_seed("benchmark"))
+    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
+    chosen = _one_variant(network, pool, subnets)
+    images = _images(generator, batch=batch, resolution=resolution, calibration=calibration, validation=validation)
+    identical = _identical_predictions(network, chosen, images)
+    timed = time_in_turn(
+        lambda: list(evaluate_architectures(network, chosen, images)),
+        lambda: list(evaluate_prefix_tree(network, chosen, images)),
+        repeats=repeats,
+    )
+    counted = count_pool(network, pool.architectures, profile)
+    work = (calibration + validation) * batch
+    subset_macs = tree_macs(
+        grow(enumerate(chosen)), space=profile.search_space, resolution=resolution, num_classes=profile.num_classes
+    )
+    per_image = profile.calibration.batches * profile.calibration.batch_size + 50_000
+    hours = timed.second_seconds / (subset_macs * work) * counted["macs_tree"] * per_image / 3600
+    return {
+        "profile": profile.name,
+        "subnets": len(chosen),
+        "images": work,
+        "resolution": resolution,
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+        "tree_seconds": timed.second_seconds,
+        "one_by_one_seconds": timed.first_seconds,
+        "ratio": timed.ratio,
+        "ratio_low": min(timed.ratios),
+        "ratio_high": max(timed.ratios),
+        "identical_predictions": identical,
+        "pool_subnets": len(pool),
+        **counted,
+        "macs_ratio": counted["macs_one_by_one"] / counted["macs_tree"],
+        "estimate_full_pool_hours": hours,
+    }
+
+
+def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], profile: Profile) -> dict[str, int]:
+    """Multiply-adds per image of a whole pool at the profile's resolution, both ways."""
+    scale: dict[str, Any] = {
+        "space": profile.search_space,
+        "resolution": profile.resolution,
+        "num_classes": profile.num_classes,
+    }
+    return {
+        "macs_one_by_one": sum(macs(architecture, **scale) for architecture in architectures),
+        "macs_tree": sum(tree_macs(grow(enumerate(unit)), **scale) for _, unit in units(network, architectures)),
+    }
+
+
+@torch.no_grad()
+def _identical_predictions(network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages) -> bool:
+    """Whether both ways predict the same class for every image with every architecture."""
+    [(member, unit)] = units(network, chosen)
+    tree = CalibratedTree(member, unit, images)
+    batches = list(images.validation)
+    found = torch.empty(len(unit), sum(len(batch.labels) for batch in batches), dtype=torch.int64)
+    start = 0
+    for batch in batches:
+        stop = start + len(batch.labels)
+
+        def take(ends: Sequence[int], logits: Tensor, columns: slice = slice(start, stop)) -> None:
+            found[ends, columns] = logits.argmax(dim=1)
+
+        tree.classify(batch.images, take)
+        start = stop
+    for row, architecture in zip(found, unit, strict=True):
+        alone = extract_subnet(network, architecture)
+        calibrate(alone, map(images.prepare, images.calibration), statistics=images.statistics)
+        if not torch.equal(row, torch.cat([alone(images.prepare(batch.images)).argmax(dim=1) for batch in batches])):
+            return False
+    return True
+
+
+def _one_variant(network: ElasticResNet, pool: Pool, count: int) -> list[Architecture]:
+    """The first `count` architectures of the most frequent stage-1 variant (all of them, if fewer)."""
+    largest = max((unit for _, unit in units(network, pool.architectures)), key=len)
+    return largest[:count]
+
+
+def _images(
+    generator: torch.Generator, *, batch: int, resolution: int, calibration: int, validation: int
+) -> EvaluationImages:
+    def draw() -> Tensor:
+        return torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
+
+    labels = torch.randint(0, 10, (batch,), generator=generator)
+    return EvaluationImages(
+        calibration=[draw() for _ in range(calibration)],
+        validation=[Batch(draw(), labels) for _ in range(validation)],
+        prepare=lambda images: images.float().sub_(128).div_(64),
+    )

@@ -1,0 +1,82 @@
+"""Architectures by common prefix: what can be computed once for all that begin alike."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kit.search_space import IN_CHANNELS, Architecture, SearchSpace, layers
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One shareable part of a path: the stem (stage -1) or a block, with its widths."""
+
+    stage: int
+    block: int
+    mid_channels: int
+    out_channels: int
+
+
+@dataclass(slots=True)
+class PathTree:
+    """Paths by common prefix; `ends` are the positions of those whose last block is here."""
+
+    children: dict[Piece, "PathTree"] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+
+
+def grow(architectures: Iterable[tuple[int, Architecture]]) -> PathTree:
+    """The tree of these (position, architecture) pairs."""
+    root = PathTree()
+    for position, architecture in architectures:
+        node = root
+        for piece in pieces(architecture):
+            node = node.children.setdefault(piece, PathTree())
+        node.ends.append(position)
+    return root
+
+
+def pieces(architecture: Architecture) -> list[Piece]:
+    """The stem and the blocks of an architecture, in order."""
+    stem = Piece(-1, 0, architecture.stem_channels, architecture.stem_channels)
+    blocks = [
+        Piece(index, block, mid, stage.out_channels)
+        for index, stage in enumerate(architecture.stages)
+        for block, mid in enumerate(stage.mid_channels)
+    ]
+    return [stem, *blocks]
+
+
+def families(children: Iterable[Piece]) -> list[list[Piece]]:
+    """Siblings at the same place of the network: they differ in width alone, so they can share their first convolutions."""
+    groups: dict[tuple[int, int], list[Piece]] = {}
+    for piece in children:
+        groups.setdefault((piece.stage, piece.block), []).append(piece)
+    return list(groups.values())
+
+
+def tree_macs(tree: PathTree, *, space: SearchSpace, resolution: int, num_classes: int) -> int:
+    """Multiply-adds per image of computing every node once, siblings sharing conv1 at the largest of their widths."""
+    largest = space.whole.largest
+    sizes = {layer.name: layer for layer in layers(largest, space=space, resolution=resolution, num_classes=num_classes)}
+
+    def conv(name: str, in_channels: int, out_channels: int) -> int:
+        layer = sizes[name]
+        return in_channels * out_channels * layer.kernel**2 * layer.out_size**2
+
+    total = 0
+    pending = [(tree, IN_CHANNELS)]
+    while pending:
+        node, channels = pending.pop()
+        total += channels * num_classes * bool(node.ends)
+        for family in families(node.children):
+            widest_out = max(piece.out_channels for piece in family)
+            if family[0].stage < 0:
+                total += conv("conv1", channels, widest_out)
+                continue
+            name = f"layer{family[0].stage + 1}.{family[0].block}"
+            total += conv(f"{name}.conv1", channels, max(piece.mid_channels for piece in family))
+            total += sum(conv(f"{name}.conv2", piece.mid_channels, piece.out_channels) for piece in family)
+            if f"{name}.downsample.0" in sizes:
+                total += conv(f"{name}.downsample.0", channels, widest_out)
+        pending += [(child, piece.out_channels) for piece, child in node.children.items()]
+    return total

@@ -118,7 +118,7 @@ class SearchSpace:
                 self._check_width(code, at + 1, stage)
                 if digits[at + 1] != out_digit:
                     reason = f"the residual sum needs the stage's conv2 digit {out_digit}, as in its first block"
-                    _refuse(at + 1, code, reason)
+                    _refuse(at + 2, code, reason)
             for at in range(position + 2 * depth, position + 2 * slots):
                 if digits[at] != 0:
                     _refuse(at + 1, code, f"stage {stage + 1} has depth {depth}: slots after it must be 00")

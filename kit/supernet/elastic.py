@@ -92,7 +92,8 @@ class ElasticResNet(ResNet):  # type: ignore[misc]
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and classify with the leading inputs of the linear layer: `(N, channels, H, W) -> (N, classes)`."""
         x = self.global_pool(x)
-        return x if pre_logits else F.linear(x, self.fc.weight[:, : x.shape[1]], self.fc.bias)
+        # Contiguous, because the gradient's matrix product is chosen by the layout and must round as a plain layer's.
+        return x if pre_logits else F.linear(x, self.fc.weight[:, : x.shape[1]].contiguous(), self.fc.bias)
 
     @property
     def stages(self) -> tuple[nn.Sequential, ...]:

@@ -159,14 +159,20 @@ def _explain(problem: Any, document: Mapping[str, Any], model: type[BaseModel]) 
     """One problem as `dotted key: what is wrong (nearest key)`."""
     names: list[str] = []
     value: Any = document
+    after_index = False
     for part in problem["loc"]:
+        # Behind the position of a phase pydantic puts its method, which is not part of the file's structure.
+        is_tag = after_index and isinstance(value, Mapping) and part == value.get("method")
+        after_index = isinstance(part, int)
+        if is_tag:
+            continue
         if isinstance(value, Mapping) and part in value:
             value = value[part]
             names.append(str(part))
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
             names.append(str(value["name"]) if isinstance(value, Mapping) and "name" in value else str(part))
-        elif part == problem["loc"][-1] and problem["type"] == "missing":
+        elif part == problem["loc"][-1]:
             names.append(str(part))
     where = ".".join(names) or "the file"
     message = problem["msg"].removeprefix("Value error, ")

@@ -1,0 +1,190 @@
+"""A run that has every kind of phase and takes seconds: the recipe and profile of the functional tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kit.cli.main import main
+from kit.events import Event, read_events
+
+PROFILE = """
+name = "tiny"
+title = "for tests"
+data = "digits"
+num_classes = 10
+resolution = 8
+network = { base_channels = [3, 4, 5, 6], ratios = [1, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4], divisor = 1, stem = { kernel = 3, stride = 2, pool = false } }
+images = { augmentation = "shift", train = 200, validation = 60 }
+training = { batch_size = 8, steps_per_epoch = 2, learning_rate_factor = 16.0 }
+calibration = { batches = 2, batch_size = 16 }
+evaluation = { batch_size = 32 }
+pool = { size = 60 }
+truth = { architectures = 3, seeds = 2, epochs = 1, batch_size = 50, learning_rate = 0.1 }
+runtime = { threads = 1, checkpoint_seconds = 0.0 }
+"""
+
+RECIPE = """
+name = "small"
+title = "every kind of phase"
+
+[partition]
+stages = [4]
+cells = [["2"]]
+rest = true
+
+[[phases]]
+name = "pretrain"
+method = "pretrain"
+epochs = 2
+learning_rate = 0.1
+
+[[phases]]
+name = "D"
+method = "uniform"
+epochs = 2
+learning_rate = 0.004
+paths = 2
+max_digits = [1, 1, 1, 1]
+
+[[phases]]
+name = "W"
+method = "uniform"
+epochs = 2
+learning_rate = 0.004
+paths = 2
+
+[[phases]]
+name = "CPT"
+method = "candidates"
+epochs = 3
+learning_rate = 0.004
+candidates = 3
+recent = 5
+
+[[phases]]
+name = "SSE-0"
+method = "candidates"
+cell = 0
+epochs = 2
+learning_rate = 0.004
+candidates = 2
+recent = 5
+sampled_weight = 0.4
+candidates_weight = 0.2
+distillation = 0.4
+"""
+
+
+@dataclass(frozen=True)
+class Small:
+    """The small run's files and a place for runs."""
+
+    recipe: Path
+    profile: Path
+    runs: Path
+
+    @property
+    def run(self) -> Path:
+        return self.runs / "small-tiny-s0"
+
+    @property
+    def events(self) -> list[Event]:
+        return list(read_events(self.run / "events.jsonl"))
+
+    def arguments(self, *options: str, runs: Path | None = None) -> list[str]:
+        where = ["--profile", str(self.profile), "--runs", str(runs or self.runs)]
+        return ["run", "recipe", str(self.recipe), *where, *options]
+
+    def results(self, run: Path | None = None) -> tuple[bytes, bytes]:
+        """Bytes of the final weights and of the predictions."""
+        folder = run or self.run
+        return (folder / "weights" / "supernet.safetensors").read_bytes(), (folder / "predictions.json").read_bytes()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    recipe, profile = tmp_path / "small.toml", tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    profile.write_text(PROFILE)
+    return Small(recipe, profile, tmp_path / "runs")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def kit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process, as the console script does."""
+
+    def run(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        try:
+            main(list(arguments))
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+class Process:
+    """A `kit` process of its own, in its own group."""
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            command = [sys.executable, "-c", "from kit.cli.main import main; main()", *arguments]
+            self.popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True)
+
+    def wait_for(self, ready: Callable[[], bool], seconds: float = 90) -> bool:
+        """Whether `ready` became true before the process ended."""
+        deadline = time.monotonic() + seconds
+        while self.popen.poll() is None:
+            if ready():
+                return True
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.002)
+        return False
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.popen.pid, number)
+
+    def end(self, seconds: float = 90) -> int:
+        return self.popen.wait(seconds)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[list[str]], Process]]:
+    """Start `kit` processes; what still runs at the end of the test is killed."""
+    processes: list[Process] = []
+
+    def begin(arguments: list[str]) -> Process:
+        processes.append(Process(arguments, tmp_path / f"process-{len(processes)}.log"))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        if process.popen.poll() is None:
+            process.send(signal.SIGKILL)
+            process.end()

@@ -189,12 +189,12 @@ def from_line(line: str) -> Event | None:
     """The event of one line; None for a torn or damaged line, `UnknownEvent` for another version's."""
     try:
         content = json.loads(line)
-        kind, moment = content.pop("kind"), float(content["time"])
+        kind, moment = str(content.pop("kind")), float(content["time"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     known = _KINDS.get(kind)
     if known is None or {f.name for f in dataclasses.fields(known)} != set(content):
-        return UnknownEvent(time=moment, kind=str(kind), content=content)
+        return UnknownEvent(time=moment, kind=kind, content=content)
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
     return known(**values)
 

@@ -84,7 +84,7 @@ class TruthRun:
     def execute(self) -> Iterator[TruthProgress]:
         """Train every unit that has no result yet, then write the truth file. Raises `StopRequestedError` on a signal."""
         run = self.directory
-        run.path.mkdir(parents=True, exist_ok=True)
+        require_directory(run.path)
         with run.locked():
             self._claim()
             trainings = run.path / "trainings.jsonl"

@@ -130,9 +130,12 @@ def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseMo
     target: Any = document
     for part in parents:
         if isinstance(target, list):
-            found = [item for item in target if item.get("name") == part]
+            tables = [item for item in target if isinstance(item, dict)]
+            if not tables:
+                raise InputError(f"--set {key}: {part!r} would be inside a list of values", hint="set the whole list")
+            found = [item for item in tables if item.get("name") == part]
             if not found:
-                names = [str(item.get("name")) for item in target]
+                names = [str(item.get("name")) for item in tables]
                 raise InputError(
                     f"--set {key}: there is no phase {part!r}{_nearest(part, names)}; there are {', '.join(names)}"
                 )

@@ -13,9 +13,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 
 
 class Strict(BaseModel):
-    """Frozen, no unknown keys, no conversions between types."""
+    """Frozen, no unknown keys, no conversions between types, no infinities (TOML has them, JSON and training do not)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class OptimizerSettings(Strict):

@@ -108,7 +108,7 @@ def train_phase(
             epoch=settings.first_epoch + epoch,
             batch_size=settings.batch_size,
             start=within,
-            steps=settings.steps_per_epoch - within,
+            steps=settings.steps_per_epoch,
         )
         started = time.perf_counter()
         for batch in batches:

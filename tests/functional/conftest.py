@@ -21,7 +21,6 @@ title = "for tests"
 data = "digits"
 num_classes = 10
 resolution = 8
-network = { base_channels = [3, 4, 5, 6], ratios = [1, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4], divisor = 1, stem = { kernel = 3, stride = 2, pool = false } }
 images = { augmentation = "shift", train = 200, validation = 60 }
 training = { batch_size = 8, steps_per_epoch = 2, learning_rate_factor = 16.0 }
 calibration = { batches = 2, batch_size = 16 }
@@ -29,6 +28,12 @@ evaluation = { batch_size = 32 }
 pool = { size = 60 }
 truth = { architectures = 3, seeds = 2, epochs = 1, batch_size = 50, learning_rate = 0.1 }
 runtime = { threads = 1, checkpoint_seconds = 0.0 }
+
+[network]
+base_channels = [3, 4, 5, 6]
+ratios = [1, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4]
+divisor = 1
+stem = { kernel = 3, stride = 2, pool = false }
 """
 
 RECIPE = """

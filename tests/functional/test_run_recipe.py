@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -32,6 +33,7 @@ def test_a_run_trains_scores_and_is_done(small, kit):
     assert codes == {"pretrain": 1, "D": 2, "W": 2, "CPT": 4, "SSE-0": 3}
     assert any(isinstance(event, CandidateReplaced) for event in events)
     assert sum(isinstance(event, SubnetEvaluated) for event in events) == 60
+    assert isinstance(events[-1], RunFinished)
     pool, predictions = load_pool(small.run / "pool.json"), load_pool(small.run / "predictions.json")
     assert (predictions.names, predictions.codes) == (pool.names, pool.codes)
     assert len(set(predictions.accuracies)) > 3
@@ -93,11 +95,8 @@ def test_fresh_trains_again_beside_the_old_run(small, kit):
 
 def test_given_weights_replace_pretraining_and_teach(small, kit):
     assert kit(*small.arguments()).code == 0
-    [pretrained] = [
-        small.runs / "phases" / e.key / "weights.safetensors"
-        for e in small.events
-        if isinstance(e, PhaseStarted) and e.phase == "pretrain"
-    ]
+    key = next(e.key for e in small.events if isinstance(e, PhaseStarted) and e.phase == "pretrain")
+    pretrained = small.runs / "phases" / key / "weights.safetensors"
     outcome = kit(*small.arguments("--weights", str(pretrained), "--json"))
     assert outcome.code == 0
     events = list(map(json.loads, (RunDirectory(small.runs / outcome.json["run"]).events).read_text().splitlines()))
@@ -157,10 +156,9 @@ def test_a_run_in_use_is_left_alone(small, kit):
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(small, kit):
-    outcome = kit(
-        *small.arguments("--set", "profile.training.learning_rate_factor=1e30", "--set", "profile.training.batch_size=9")
-    )
-    assert (outcome.code == 4 and "nothing was updated" in outcome.err) or "was not saved" in outcome.err
+    outcome = kit(*small.arguments("--set", "profile.training.learning_rate_factor=1e30"))
+    assert outcome.code == 4
+    assert "nothing was updated" in outcome.err or "was not saved" in outcome.err
     [run] = [path for path in small.runs.iterdir() if path.name != "phases"]
     events = RunDirectory(run).events.read_text().splitlines()
     assert json.loads(events[-1])["kind"] == RunStopped.__name__ and json.loads(events[-1])["exit_code"] == 4
@@ -232,7 +230,7 @@ def test_evaluate_scores_a_runs_pool_again_and_both_methods_agree(small, kit):
         assert (small.run / "predictions.json").read_bytes() == expected
     weights = str(small.run / "weights" / "supernet.safetensors")
     alone = kit("evaluate", weights, "--profile", str(small.profile), "--pool", str(small.run / "pool.json"), *where)
-    assert alone.code == 0 and json.loads(open(alone.json["predictions"]).read()) == json.loads(expected)
+    assert alone.code == 0 and json.loads(Path(alone.json["predictions"]).read_text()) == json.loads(expected)
     limited = kit("evaluate", "small-tiny-s0", "--limit", "5", *where).json
     assert limited["subnets"] == 5 and limited["predictions"] != str(small.run / "predictions.json")
 
@@ -244,7 +242,7 @@ def test_a_pool_of_ones_own_is_scored(small, kit, tmp_path):
     own.write_text(json.dumps({f"net-{i}": entry for i, entry in enumerate(list(entries.values())[::-1])}))
     outcome = kit(*small.arguments("--pool", str(own), "--json"))
     assert outcome.code == 0
-    assert list(json.loads(open(outcome.json["predictions"]).read())) == [f"net-{i}" for i in range(60)]
+    assert list(json.loads(Path(outcome.json["predictions"]).read_text())) == [f"net-{i}" for i in range(60)]
 
 
 @pytest.mark.parametrize(
@@ -294,8 +292,3 @@ def test_a_folder_where_nothing_can_be_written_is_an_error(small, kit, monkeypat
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     outcome = kit(*small.arguments())
     assert outcome.code == 3 and "Permission denied" in outcome.err
-
-
-def test_finished_means_finished(small, kit):
-    assert kit(*small.arguments()).code == 0
-    assert isinstance(small.events[-1], RunFinished)

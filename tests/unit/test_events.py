@@ -1,0 +1,112 @@
+"""The event log: what is written is read back, and damage costs the damaged line only."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.events import (
+    CheckpointSaved,
+    EventLog,
+    Note,
+    RankMeasured,
+    RunStarted,
+    StepDone,
+    UnknownEvent,
+    from_line,
+    read_events,
+    to_line,
+)
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+events = st.one_of(
+    st.builds(Note, time=numbers, message=st.text()),
+    st.builds(
+        StepDone,
+        time=numbers,
+        phase=st.text(),
+        step=st.integers(0),
+        epoch=st.integers(0),
+        learning_rate=numbers,
+        seconds=numbers,
+        data_seconds=numbers,
+        losses=st.lists(numbers).map(tuple),
+        codes=st.lists(st.text()).map(tuple),
+    ),
+    st.builds(RankMeasured, time=numbers, truth=st.text(), report=st.dictionaries(st.text(), st.lists(numbers))),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=8
+)
+
+
+@given(events)
+def test_an_event_is_one_line_and_comes_back(event):
+    line = to_line(event)
+    assert len(line.encode().splitlines()) == 1
+    assert from_line(line) == event
+
+
+@given(
+    st.text()
+    | json_values.map(json.dumps)
+    | st.dictionaries(st.sampled_from(["kind", "time", "x"]), json_values).map(json.dumps)
+)
+def test_nothing_in_a_log_makes_reading_fail(line):
+    event = from_line(line)
+    assert event is None or dataclasses.is_dataclass(event)
+
+
+def test_another_versions_event_is_kept_as_it_is():
+    newer = {"kind": "Note", "time": 1.0, "message": "m", "colour": "red"}
+    assert from_line(json.dumps(newer)) == UnknownEvent(
+        time=1.0, kind="Note", content={"time": 1.0, "message": "m", "colour": "red"}
+    )
+    assert isinstance(from_line('{"kind": "Later", "time": 2}'), UnknownEvent)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with EventLog(path) as writer:
+        for step in range(3):
+            writer.append(CheckpointSaved(phase="D", step=step), durable=step == 2)
+    return path
+
+
+def steps(path):
+    return [event.step for event in read_events(path)]
+
+
+def test_a_missing_log_has_no_events(tmp_path):
+    assert list(read_events(tmp_path / "none")) == []
+
+
+def test_reopening_appends(log):
+    with EventLog(log) as writer:
+        writer.append(CheckpointSaved(phase="D", step=3))
+    assert steps(log) == [0, 1, 2, 3]
+
+
+def test_a_line_torn_at_any_byte_costs_that_line_only(log):
+    whole = log.read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last, len(whole)):
+        log.write_bytes(whole[:cut])
+        with EventLog(log) as writer:
+            writer.append(CheckpointSaved(phase="D", step=7))
+        assert steps(log) == [0, 1, 7]
+
+
+def test_a_damaged_line_in_the_middle_is_skipped(log):
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(lines[0] + b"\xff\x00 no json\n" + lines[2])
+    assert steps(log) == [0, 2]
+
+
+def test_values_that_json_lacks_are_programmer_errors():
+    event = RunStarted(run="r", recipe="r", profile="p", seed=0, pid=1, phases=(), passes=1, continued=False)
+    with pytest.raises(ValueError):
+        to_line(dataclasses.replace(event, time=float("nan")))

@@ -154,8 +154,15 @@ def _validate(model: type[M], document: Mapping[str, Any], path: Path) -> M:
         # JSON mode, because strict models then take arrays for tuples and nothing else is converted.
         return model.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
-        problems = [_explain(problem, document, model) for problem in error.errors()]
+        problems = [_explain(problem, document, model) for problem in _causes(error)]
         raise InputError(f"{path}: " + f"\n{path}: ".join(problems)) from error
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """The problems, without a list's complaint of being too short when it is because its items are wrong."""
+    problems = error.errors()
+    inside = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in inside]
 
 
 def _explain(problem: Any, document: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -32,5 +32,5 @@ def _is_array_of_tables(value: Any) -> bool:
 def _inline(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_inline(item) for item in value) + "]"
-    # JSON's strings, booleans and numbers are TOML's too (non-ASCII is escaped alike, and settings hold no nan).
-    return json.dumps(value)
+    # JSON's strings, booleans and numbers are TOML's too, but for surrogate pairs and a bare DEL; settings hold no nan.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -46,7 +46,10 @@ def test_a_cut_at_any_byte_loses_only_what_it_cut(three):
         assert kept == list(range(len(kept)))
         with appending(three) as writer:
             writer.append({"number": 9})
-        assert numbers(three) == [*kept, 9]
+        *before, last = numbers(three)
+        # A record that lacks nothing but its line break is whole once the next writer has ended the line.
+        complete = [*kept, len(kept)] if whole[cut : cut + 1] == b"\n" else kept
+        assert (before, last) == (complete, 9)
 
 
 def test_a_flipped_bit_anywhere_is_noticed(three):

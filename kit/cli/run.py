@@ -184,9 +184,7 @@ def _print_plan(plan: "RunPlan") -> None:
     print_table(columns, rows, title=f"{plan.recipe} on {plan.profile}: {plan.run}", right=range(2, 9))
     images = int(plan.measured["images"])
     if plan.train_images < plan.batch_size:
-        narrate(
-            f"note: a step takes {plan.batch_size:,} images, there are {plan.train_images:,}: the run itself will refuse"
-        )
+        narrate(f"note: a step takes {plan.batch_size:,} images, there are {plan.train_images:,}: the run will refuse")
     print_text(
         f"\n{plan.train_images:,} training images, {plan.batch_size:,} a step, on {plan.device}. Up to "
         f"{plan.disk_bytes / 1e6:,.0f} MB of disk.\n"

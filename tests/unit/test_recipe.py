@@ -1,11 +1,25 @@
-"""Recipes against the paper's tables, and errors that say where and what."""
+"""Recipes and profiles: what ships agrees with the paper, and what is wrong is named with file, key and nearest key."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.recipe import copy_recipe, load_profile, load_recipe, profile_names, recipe_names, to_toml
+from kit.recipe import (
+    CandidatePhase,
+    UniformPhase,
+    copy_recipe,
+    load_profile,
+    load_recipe,
+    profile_names,
+    recipe_names,
+    recipe_path,
+    to_toml,
+)
+from kit.search_space import SearchSpace
 
-APS = [  # name, epochs, rate for 256 images, minimum depths, width digits: method of the paper, section 3.2
+# Method section 3: name, epochs, learning rate, minimum depths, largest digits.
+APS = [
     ("D1", 5, 0.001, (4, 4, 6, 4), (1, 1, 1, 1)),
     ("D2", 10, 0.002, (3, 3, 4, 3), (1, 1, 1, 1)),
     ("D3", 15, 0.004, (2, 2, 2, 2), (1, 1, 1, 1)),
@@ -13,123 +27,232 @@ APS = [  # name, epochs, rate for 256 images, minimum depths, width digits: meth
     ("W2", 10, 0.002, (2, 2, 2, 2), (3, 3, 5, 5)),
     ("W3", 25, 0.004, (2, 2, 2, 2), (3, 3, 5, 7)),
 ]
+SHALLOWER = {"baseline": (), "aps-v2": ("D2",), "aps-v3": ("D1", "D2")}
+SMALL = """name = "mine"
+title = "mine"
+
+[[phases]]
+name = "D"
+method = "uniform"
+epochs = 2
+learning_rate = 0.1
+"""
+PARTITION = """
+[partition]
+stages = [4]
+cells = {cells}
+
+[[phases]]
+name = "S"
+method = "candidates"
+cell = 0
+epochs = 1
+learning_rate = 0.1
+"""
 
 
-def table(recipe):
-    phases = [phase for phase in recipe.phases if phase.method == "uniform"]
-    assert all(phase.paths == 4 and phase.max_depths == (5, 5, 8, 5) for phase in phases)
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine"):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def refusal(path, *overrides):
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value)
+
+
+def aps_rows(recipe):
+    phases = [phase for phase in recipe.phases if isinstance(phase, UniformPhase)]
     return [(p.name, p.epochs, p.learning_rate, p.min_depths, p.max_digits) for p in phases]
 
 
-def with_stage_4_open_from(first):
-    return [
-        (name, epochs, rate, (*low[:3], 2) if int(name[1]) >= first and name[0] == "D" else low, digits)
-        for name, epochs, rate, low, digits in APS
+@pytest.mark.parametrize("name", SHALLOWER)
+def test_aps_phases_are_the_papers(name):
+    recipe = load_recipe(name)
+    expected = [
+        (phase, epochs, rate, (*depths[:3], 2) if phase in SHALLOWER[name] else depths, digits)
+        for phase, epochs, rate, depths, digits in APS
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("baseline", APS), ("aps-v2", with_stage_4_open_from(2)), ("aps-v3", with_stage_4_open_from(1))],
-)
-def test_progressive_shrinking_is_the_papers_table(name, expected):
-    assert table(load_recipe(name)) == expected
-
-
-@pytest.mark.parametrize("name", ["cpt", "sse4", "sse34", "full", "full-as-released"])
-def test_everything_after_starts_from_version_3(name):
-    assert table(load_recipe(name)) == with_stage_4_open_from(1)
+    assert aps_rows(recipe) == expected
+    assert all(p.paths == 4 and p.max_depths == (5, 5, 8, 5) for p in recipe.phases if isinstance(p, UniformPhase))
 
 
 @pytest.mark.parametrize("name", ["full", "full-as-released"])
-def test_sub_network_epochs_are_the_papers(name):
-    passes = {}
-    for phase in load_recipe(name).phases:
-        kind = {"uniform": "APS", "pretrain": "pretrain"}.get(phase.method, phase.name[:3])
-        passes[kind] = passes.get(kind, 0) + phase.epochs * phase.paths_per_step
-    assert (passes["APS"], passes["CPT"], passes["SSE"]) == (280, 330, 240)
-
-
-def test_distilled_sub_supernets_follow_the_facts():
-    recipe = load_recipe("full")
-    sse = [phase for phase in recipe.phases if phase.name.startswith("SSE")]
-    assert [(p.cell, p.epochs, p.learning_rate) for p in sse] == [(0, 6, 0.003), (1, 9, 0.003), (2, 6, 0.003), (3, 9, 0.003)]
-    assert {(p.sampled_weight, p.candidates_weight, p.distillation) for p in sse} == {(0.4, 0.2, 0.4)}
-    assert {(p.candidates, p.recent, p.neighbours) for p in sse} == {(7, 80, 6)}
+def test_the_whole_solution_counts_as_the_paper_does(name):
+    recipe = load_recipe(name)
+    assert aps_rows(recipe) == aps_rows(load_recipe("aps-v3"))
+    cpt, *cells = [phase for phase in recipe.phases if isinstance(phase, CandidatePhase)]
+    count = {p.name: p.epochs * p.paths_per_step for p in recipe.phases}
+    assert sum(count[name] for name, *_ in APS) == 280
+    assert count["CPT"] == 330 and (cpt.epochs, cpt.learning_rate, cpt.sampled_weight, cpt.candidates_weight) == (
+        30, 0.001, 0.5, 0.5,
+    )  # fmt: skip
+    assert sum(count[phase.name] for phase in cells) == 240
+    assert [(phase.cell, phase.epochs) for phase in cells] == [(0, 6), (1, 9), (2, 6), (3, 9)]
+    weights = {(p.learning_rate, p.sampled_weight, p.candidates_weight, p.distillation) for p in cells}
+    assert weights == {(0.003, 0.4, 0.2, 0.4)}
     assert recipe.needs_teacher and not load_recipe("sse34").needs_teacher
+    assert recipe.optimizer.momentum == 0.9 and recipe.optimizer.weight_decay == 3e-5
 
 
-def test_as_released_differs_where_the_code_does():
-    for paper, code in zip(load_recipe("full").phases, load_recipe("full-as-released").phases, strict=True):
-        if code.method == "candidates":
-            assert (code.distance, code.redraw_steps, code.sample_from) == ("as-released", (0, 500), "pool")
-            assert code.allow_duplicates and code.neighbours == code.candidates - 1
-            assert (paper.distance, paper.redraw_steps, paper.sample_from) == ("paper", (), "space")
-        else:
-            assert code == paper
+def test_the_partition_gives_every_architecture_to_one_cell():
+    cells = load_recipe("full").partition.subspaces(SearchSpace())
+    owned = [depths for cell in cells for depths in cell.depth_choices]
+    assert len(cells) == 5 and sorted(owned) == sorted(SearchSpace().depth_choices)
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_written_recipe_reads_back(name, tmp_path):
-    path = tmp_path / "copy.toml"
-    path.write_text(to_toml(load_recipe(name)))
-    assert load_recipe(str(path)) == load_recipe(name)
+def test_a_recipe_survives_being_written_and_read(name, write):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert load_recipe(write(to_toml(recipe))) == recipe
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_a_written_profile_reads_back(name, tmp_path):
-    path = tmp_path / "copy.toml"
-    path.write_text(to_toml(load_profile(name)))
-    assert load_profile(str(path)) == load_profile(name)
+def test_a_profile_survives_being_written_and_read(name, write):
+    profile = load_profile(name)
+    assert profile.name == name
+    assert load_profile(write(to_toml(profile))) == profile
+
+
+@given(title=st.text(max_size=30).filter(lambda text: "\x7f" not in text), epochs=st.integers(1, 10**6))
+def test_any_text_and_number_survives(tmp_path_factory, title, epochs):
+    recipe = load_recipe("baseline").model_copy(update={"title": title, "description": title[::-1]})
+    recipe = recipe.model_copy(update={"phases": (recipe.phases[1].model_copy(update={"epochs": epochs}),)})
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    assert load_recipe(str(path)) == recipe
 
 
 @pytest.mark.parametrize(
-    ("overrides", "messages"),
+    ("old", "new", "expected"),
     [
-        (["phases.D1.epoch=3"], ["phases.D1.epoch: unknown key (did you mean 'epochs'?)"]),
-        (["phases.CPT.candidate=3"], ["phases.CPT.candidate: unknown key (did you mean 'candidates'?)"]),
-        (["phases.CPT.candidates='x'"], ["phases.CPT.candidates: input should be a valid integer, found 'x'"]),
-        (["optimzer.momentum=0.5", "phases.D1.epochs=1.5"], ["optimzer", "phases.D1.epochs"]),
-        (["phases=[]"], ["phases", "at least 1 item"]),
-        (["partition.rest=false"], ["gap", "33, 34"]),
-        (["partition.cells=[['22'],['22']]"], ["cells 0 and 1 overlap: both own depths '22'"]),
-        (["partition.cells=[['22'],['99']]"], ["partition.cells.1.0"]),
-        (["phases.D1.min_depths=[6,2,2,2]"], ["stage 1 takes depths 2..5"]),
-        (["phases.D9.epochs=1"], ["there is no phase 'D9'"]),
-        (["phases.SSE-0.cell=9"], ["there is no cell 9"]),
-        (["phases.SSE-0.cell=1"], ["two phases train the same cell"]),
+        ("epochs = 2", "epoch = 2", "phases.D.epoch: unknown key (did you mean 'epochs'?)"),
+        ("title =", "titel =", "titel: unknown key (did you mean 'title'?)"),
+        ("epochs = 2", 'epochs = "two"', "phases.D.epochs: input should be a valid integer"),
+        ("epochs = 2", "epochs = 2.0", "phases.D.epochs: "),
+        ("epochs = 2", "epochs = 0", "phases.D.epochs: "),
+        ("learning_rate = 0.1", "learning_rate = inf", "phases.D.learning_rate: "),
+        ("learning_rate = 0.1", "learning_rate = nan", "phases.D.learning_rate: "),
+        ("learning_rate = 0.1", "", "phases.D.learning_rate: this key is missing"),
+        ('method = "uniform"', 'method = "uniforn"', "phases.D"),
+        ("epochs = 2", "epochs = 2\nmin_depths = [2, 2, 9, 2]", "stage 3 takes depths 2..8"),
+        ("epochs = 2", "epochs = 2\nmax_digits = [1, 8, 1, 1]", "stage 2 takes width digits 1..7"),
+        ("epochs = 2", "epochs = 2\nmax_digits = [1, 1, 1]", "phases.D.max_digits: "),
+        ('name = "mine"', 'name = "../mine"', "name: "),
+        ("[[phases]]", "[phases", "is not valid TOML"),
+        ("[[phases]]", "[phases]", "phases: input should be a valid array"),
     ],
 )
-def test_errors_name_the_key_and_all_come_at_once(overrides, messages):
-    with pytest.raises(InputError) as refusal:
-        load_recipe("full", overrides)
-    assert all(message in str(refusal.value) for message in messages)
+def test_what_is_wrong_is_named(write, old, new, expected):
+    path = write(SMALL.replace(old, new, 1))
+    message = refusal(path)
+    assert expected in message and path in message
 
 
-def test_a_missing_method_is_named(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text('name = "mine"\ntitle = "t"\n[[phases]]\nname = "A"\nepochs = 1\nlearning_rate = 0.1\n')
-    with pytest.raises(InputError, match=r"mine\.toml: phases\.A.*method"):
-        load_recipe(str(path))
+def test_an_empty_list_of_phases_is_refused(write):
+    assert "phases: " in refusal(write('name = "mine"\ntitle = "mine"\nphases = []\n'))
 
 
-def test_extends_puts_the_parents_phases_first(tmp_path):
-    (tmp_path / "mine.toml").write_text(
-        'extends = "spos"\nname = "mine"\ntitle = "t"\n[[phases]]\nname = "more"\nmethod = "uniform"\nepochs = 1\nlearning_rate = 0.1\n'
+def test_all_problems_come_at_once(write):
+    text = SMALL.replace("epochs = 2", "epoch = 2").replace("0.1", "-1.0").replace('title = "mine"', "title = 3")
+    lines = refusal(write(text)).splitlines()
+    keys = [line.split(".toml: ")[1].split(":")[0] for line in lines]
+    assert sorted(keys) == ["phases.D.epoch", "phases.D.epochs", "phases.D.learning_rate", "title"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ('[["2", "3"], ["3", "4", "5"]]', "cells 0 and 1 overlap: both own depths '3'"),
+        ('[["2"], ["4", "5"]]', "leave a gap: nothing owns depths 3"),
+        ('[["2"], ["3", "4", "6"]]', "'6' is no depth of stages [4]"),
+        ('[["2", "3", "4", "5"], []]', "cell 1 is empty"),
+        ('[["2", "3", "4", "5"]]\nrest = true', "own everything already"),
+    ],
+)
+def test_cells_neither_overlap_nor_leave_a_gap(write, cells, expected):
+    message = refusal(write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells=cells)))
+    assert expected in message and "partition" in message
+
+
+def test_a_cell_that_does_not_exist_is_refused(write):
+    path = write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells='[["2"], ["3", "4", "5"]]'))
+    assert "there is no cell 2: the partition has cells 0..1" in refusal(path, "phases.S.cell=2")
+
+
+def test_overrides_change_their_key_and_no_other():
+    before, after = load_recipe("full"), load_recipe("full", ["phases.D1.epochs=3", "title=x = y"])
+    assert after.title == "x = y"
+    assert after.phases[1].epochs == 3
+    restored = after.model_copy(
+        update={"title": before.title, "phases": (*before.phases[:1], before.phases[1], *after.phases[2:])}
     )
-    assert [phase.name for phase in load_recipe(str(tmp_path / "mine.toml")).phases] == ["pretrain", "uniform", "more"]
+    assert restored == before
 
 
-def test_a_recipe_that_extends_itself_ends(tmp_path):
-    (tmp_path / "loop.toml").write_text('extends = "loop"\nname = "loop"\ntitle = "t"\n')
-    with pytest.raises(InputError, match="does not end"):
-        load_recipe(str(tmp_path / "loop.toml"))
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("phases.D9.epochs=3", "there is no phase 'D9'"),
+        ("phases.CTP.epochs=3", "did you mean 'CPT'"),
+        ("phases.D1=3", "name a key of one phase"),
+        ("partition.cells.0.x=3", "inside a list of values"),
+        ("title.x=3", "'title' is a value"),
+        ("phases=3", "phases: "),
+        ("epochs", "is not key=value"),
+        ("optimizer.momentun=0.5", "did you mean 'momentum'?"),
+    ],
+)
+def test_bad_overrides_are_refused(override, expected):
+    assert expected in refusal("full", override)
 
 
-def test_copying_never_overwrites(tmp_path):
-    target = copy_recipe("cpt", tmp_path)
-    assert load_recipe(str(target)) == load_recipe("cpt")
-    target.write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        copy_recipe("cpt", tmp_path)
-    assert target.read_text() == "mine"
+def test_a_phase_that_is_no_table_is_refused(write):
+    path = write('name = "mine"\ntitle = "mine"\nphases = [3]\n')
+    assert "phases.0" in refusal(path)
+    assert "inside a list of values" in refusal(path, "phases.D.epochs=3")
+
+
+def test_extending_puts_the_parents_phases_first(write):
+    write(SMALL, "parent")
+    child = write('extends = "parent"\n' + SMALL.replace('"mine"', '"child"').replace('"D"', '"E"'), "child")
+    recipe = load_recipe(child)
+    assert (recipe.name, [phase.name for phase in recipe.phases]) == ("child", ["D", "E"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('extends = "mine"', "does not end"),
+        ("extends = 3", "expected the name"),
+        ('extends = "bassline"', "no recipe named"),
+    ],
+)
+def test_bad_parents_are_refused(write, text, expected):
+    assert expected in refusal(write(text))
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError) as caught:
+        load_recipe("ful")
+    assert "did you mean full?" in caught.value.hint
+    with pytest.raises(InputError) as caught:
+        load_profile("namo")
+    assert "did you mean nano?" in caught.value.hint
+
+
+def test_copying_gives_the_same_recipe_and_never_overwrites(tmp_path):
+    target = copy_recipe("full", tmp_path)
+    assert target.read_bytes() == recipe_path("full").read_bytes()
+    target.write_text("precious")
+    for destination in (tmp_path, target):
+        with pytest.raises(InputError, match="exists already"):
+            copy_recipe("cpt" if destination == target else "full", destination)
+    assert target.read_text() == "precious"

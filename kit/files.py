@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from kit.errors import StorageError
 
+DAMAGED_HINT = "restore the file, or start anew with --fresh"
+
 
 @contextmanager
 def storage_errors(action: str, path: Path) -> Iterator[None]:
@@ -59,11 +61,20 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read strict JSON: duplicate keys, `NaN` and anything else outside the standard raise `StorageError`."""
+def read_json(path: Path, **types: type) -> dict[str, Any]:
+    """Read one of the kit's own JSON objects, which must hold the keys of `types` with values of these types.
+
+    Duplicate keys, `NaN`, anything else outside the standard, and a missing or mistyped key raise `StorageError`.
+    """
     with storage_errors("read", path):
         data = path.read_bytes()
-    return parse_json(data, source=str(path))
+    value = parse_json(data, source=str(path))
+    if not isinstance(value, dict):
+        raise StorageError(f"{path} is damaged: it holds no JSON object", hint=DAMAGED_HINT)
+    for key, kind in types.items():
+        if not isinstance(value.get(key), kind):
+            raise StorageError(f"{path} is damaged: {key!r} is missing or no {kind.__name__}", hint=DAMAGED_HINT)
+    return value
 
 
 def parse_json(data: bytes, *, source: str) -> Any:
@@ -71,7 +82,7 @@ def parse_json(data: bytes, *, source: str) -> Any:
     try:
         return json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise StorageError(f"{source} is not valid JSON: {error}") from error
+        raise StorageError(f"{source} is not valid JSON: {error}", hint=DAMAGED_HINT) from error
 
 
 def fsync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from kit.events import (
     PhaseFinished,
     PhaseReused,
     PhaseStarted,
+    RankMeasured,
     RunFinished,
     RunStarted,
     RunStopped,
@@ -79,6 +80,12 @@ class RunDirectory:
         return self.path / "weights.json"
 
     @property
+    def weights_sha256(self) -> str:
+        """The recorded hash of the final weights."""
+        recorded: str = read_json(self.weights_manifest, **{self.weights.name: str})[self.weights.name]
+        return recorded
+
+    @property
     def lock(self) -> Path:
         return self.path / ".lock"
 
@@ -134,13 +141,14 @@ def all_runs(runs: Path) -> list[RunDirectory]:
 
 
 def describe_run(run: RunDirectory) -> dict[str, Any]:
-    """State and progress of a run from its events: the JSON of `kit runs show`."""
+    """State and progress of a run from its events: the JSON of `kit runs show`. Damage is a state, not an error."""
     started: float | None = None
     updated: float | None = None
     state = "queued"
     done: dict[str, int] = {}
     phase, total, loss = None, 0, None
     paths: dict[str, int] = {}
+    rank: RankMeasured | None = None
     for event in read_events(run.events):
         updated = event.time
         match event:
@@ -156,6 +164,8 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
                 loss = sum(event.losses) / len(event.losses)
             case PhaseFinished():
                 done[event.phase] = event.steps * paths.get(event.phase, 1)
+            case RankMeasured():
+                rank = event
             case RunFinished():
                 state = "finished"
             case RunStopped():
@@ -164,12 +174,15 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
                 pass
     if state == "running" and not run.is_locked:
         state = "crashed"
-    resolved = read_json(run.resolved)
-    rank = read_json(run.rank) if run.rank.exists() else None
+    try:
+        resolved = read_json(run.resolved, kind=str, profile=dict)
+    except StorageError:
+        resolved, state = {"kind": "", "profile": {}}, "damaged"
+    recipe = resolved.get("recipe")
     return {
         "run": run.id,
-        "recipe": resolved.get("recipe", {}).get("name", resolved.get("kind", "")),
-        "profile": resolved.get("profile", {}).get("name", ""),
+        "recipe": recipe.get("name", "") if isinstance(recipe, dict) else resolved["kind"],
+        "profile": resolved["profile"].get("name", ""),
         "seed": resolved.get("seed"),
         "state": state,
         "started": started,
@@ -178,8 +191,8 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
         "passes_done": sum(done.values()),
         "passes": total,
         "loss": loss,
-        "pearson": rank["pearson"]["value"] if rank else None,
-        "kendall": rank["kendall"]["value"] if rank else None,
+        "pearson": None if rank is None else rank.report["pearson"]["value"],
+        "kendall": None if rank is None else rank.report["kendall"]["value"],
         "path": str(run.path),
     }
 

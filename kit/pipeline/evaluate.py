@@ -54,8 +54,8 @@ class Evaluation:
         request = self.request
         if not run.weights_manifest.exists():
             raise InputError(f"run {run.id} has no final weights yet", hint="run its recipe's command again: it continues")
-        sha256 = read_json(run.weights_manifest)[run.weights.name]
-        resolved = read_json(run.resolved)
+        sha256 = run.weights_sha256
+        resolved = read_json(run.resolved, inputs=dict, seed=int)
         profile = request.profile or load_profile(str(run.profile))
         data_spec = request.data or resolved["inputs"]["data"]
         pool = self._limited(open_pool(profile, request.pool or run.pool))

@@ -82,7 +82,7 @@ class PhaseRunner:
                 yield from self._train(phase, settings, key, folder)
                 if not manifest.exists():
                     return
-        weights = Weights(folder / "weights.safetensors", read_json(manifest)["sha256"])
+        weights = Weights(folder / "weights.safetensors", read_json(manifest, sha256=str)["sha256"])
         if cell is not None:
             self.members[cell] = weights
             return
@@ -103,7 +103,7 @@ class PhaseRunner:
             shared=self.resolved.profile.training.step == "shared",
         )
         store = CheckpointStore(folder)
-        first_step = read_json(store.manifest)["step"] if store.manifest.exists() else 0
+        first_step = read_json(store.manifest, step=int)["step"] if store.manifest.exists() else 0
         yield PhaseStarted(
             phase=phase.name,
             key=key,

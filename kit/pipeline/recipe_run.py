@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kit.errors import InputError, KitError
 from kit.events import Event, EventLog, Note, PhaseFinished, RankMeasured, RunFinished, RunStarted, RunStopped
-from kit.files import read_json, sha256_of_file, write_json
+from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
 from kit.pipeline.request import ResolvedRun, claim_run
@@ -103,7 +103,7 @@ class RecipeRun:
 
     def _score(self) -> Iterator[Event]:
         resolved, run = self.resolved, self.directory
-        sha256 = read_json(run.weights_manifest)[run.weights.name]
+        sha256 = run.weights_sha256
         job = ScoringJob(
             supernet=load_supernet(run.weights, resolved.profile.search_space, resolved.data.num_classes, sha256=sha256),
             weights_sha256=sha256,

@@ -53,7 +53,7 @@ class CheckpointStore:
         """
         if not self.manifest.exists():
             return 0, {}
-        content = read_json(self.manifest)
+        content = read_json(self.manifest, step=int, file=str, sha256=str, used=list, sampler=dict)
         file = self.folder / content["file"]
         with storage_errors("read", file):
             data = file.read_bytes()

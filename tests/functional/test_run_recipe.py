@@ -292,3 +292,27 @@ def test_a_folder_where_nothing_can_be_written_is_an_error(small, kit, monkeypat
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     outcome = kit(*small.arguments())
     assert outcome.code == 3 and "Permission denied" in outcome.err
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"sha256": 3, "step": "x"}'])
+def test_damaged_bookkeeping_is_an_error_that_fresh_mends(small, kit, content):
+    assert kit(*small.arguments()).code == 0
+    expected = small.results()
+    key = next(e.key for e in small.events if isinstance(e, PhaseStarted) and e.phase == "CPT")
+    phase, resolved = small.runs / "phases" / key / "phase.json", small.run / "resolved.json"
+    whole = phase.read_bytes(), resolved.read_bytes()
+    phase.write_text(content)
+    refused = kit(*small.arguments())
+    assert refused.code == 3 and str(phase) in refused.err and "--fresh" in refused.err
+    phase.unlink()
+    (phase.parent / "checkpoint.json").write_text(content)
+    refused = kit(*small.arguments())
+    assert refused.code == 3 and "checkpoint.json" in refused.err and "--fresh" in refused.err
+    (phase.parent / "checkpoint.json").unlink()
+    phase.write_bytes(whole[0])
+    resolved.write_text(content)
+    assert kit("evaluate", "small-tiny-s0", "--runs", str(small.runs)).code == 3
+    [listed] = kit("runs", "list", "--runs", str(small.runs), "--json").json["runs"]
+    assert listed["state"] == "damaged"
+    resolved.write_bytes(whole[1])
+    assert kit(*small.arguments()).code == 0 and small.results() == expected

@@ -31,8 +31,8 @@ json_values = st.recursive(
 @given(json_values)
 def test_json_comes_back(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.json"
-    write_json(path, value)
-    assert read_json(path) == value
+    write_json(path, {"value": value})
+    assert read_json(path) == {"value": value}
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,19 @@ def test_json_outside_the_standard_is_refused(text):
 
 def test_nan_is_never_written(tmp_path):
     path = tmp_path / "value.json"
-    write_json(path, 1)
+    write_json(path, {"kept": 1})
     with pytest.raises(ValueError):
         write_json(path, [float("nan")])
-    assert read_json(path) == 1
+    assert read_json(path) == {"kept": 1}
+
+
+@pytest.mark.parametrize("value", [[1], 1, None, {}, {"step": "3"}, {"steps": 3}])
+def test_an_object_without_its_keys_is_damaged(tmp_path, value):
+    path = tmp_path / "value.json"
+    write_json(path, value)
+    with pytest.raises(StorageError, match="is damaged") as refusal:
+        read_json(path, step=int)
+    assert "--fresh" in refusal.value.hint
 
 
 @given(st.dictionaries(st.text(), st.integers(), min_size=2))

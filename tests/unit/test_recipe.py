@@ -256,3 +256,20 @@ def test_copying_gives_the_same_recipe_and_never_overwrites(tmp_path):
         with pytest.raises(InputError, match="exists already"):
             copy_recipe("cpt" if destination == target else "full", destination)
     assert target.read_text() == "precious"
+
+
+def test_as_released_differs_where_the_code_does():
+    for paper, code in zip(load_recipe("full").phases, load_recipe("full-as-released").phases, strict=True):
+        if code.method == "candidates":
+            assert (code.distance, code.redraw_steps, code.sample_from) == ("as-released", (0, 500), "pool")
+            assert code.allow_duplicates and code.neighbours == code.candidates - 1
+            assert (paper.distance, paper.redraw_steps, paper.sample_from) == ("paper", (), "space")
+        else:
+            assert code == paper
+
+
+def test_a_missing_method_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\ntitle = "t"\n[[phases]]\nname = "A"\nepochs = 1\nlearning_rate = 0.1\n')
+    with pytest.raises(InputError, match=r"mine\.toml: phases\.A.*method"):
+        load_recipe(str(path))

@@ -27,7 +27,7 @@ CODES = ("1" * 52, "2" * 52)
 def make(tmp_path):
     def make(name, *events, modified=None):
         run = RunDirectory(tmp_path / "runs" / name)
-        write_json(run.resolved, {"recipe": {"name": "full"}, "profile": {"name": "nano"}, "seed": 3})
+        write_json(run.resolved, {"kind": "recipe", "recipe": {"name": "full"}, "profile": {"name": "nano"}, "seed": 3})
         with EventLog(run.events) as log:
             for event in events:
                 log.append(event)

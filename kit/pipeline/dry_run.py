@@ -19,6 +19,7 @@ from kit.training.trainer import StepRunner
 BACKWARD_FACTOR = 3
 """A training pass costs three forward passes: the backward pass has two products of the forward's size."""
 MAX_TIMED_IMAGES = 16
+MAX_TIMED_SMALL_IMAGES = 128
 SAMPLES = 200
 Cost = Callable[[Architecture], int]
 BYTES = 4
@@ -130,7 +131,8 @@ def _mean_cost(space: SearchSpace, cost: Cost) -> float:
 
 def _measure_step(runner: PhaseRunner, resolved: ResolvedRun, largest: int) -> dict[str, float]:
     """Time one forward and backward pass of the full network on a few images of the first batch."""
-    images = min(resolved.profile.training.batch_size, MAX_TIMED_IMAGES if resolved.profile.resolution > 64 else 128)
+    limit = MAX_TIMED_IMAGES if resolved.profile.resolution > 64 else MAX_TIMED_SMALL_IMAGES
+    images = min(resolved.profile.training.batch_size, limit, resolved.data.train_size)
     started = time.perf_counter()
     batch = next(resolved.data.train_batches(seed=resolved.request.seed, epoch=0, batch_size=images, steps=1))
     data_seconds = time.perf_counter() - started

@@ -3,12 +3,15 @@
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli.output import JsonOption, print_json, print_text
 from kit.cli.progress import RunNarrator, Ticker
+
+if TYPE_CHECKING:
+    from kit.pipeline.scoring import ScoringJob
 
 
 class Method(StrEnum):
@@ -63,22 +66,24 @@ def evaluate(
         seconds = time.perf_counter() - started
         if stop():
             raise stop.error()
-    job = evaluation.job
-    if not json:
-        print_text(str(job.predictions))
-        return
+    if json:
+        print_json(_report(evaluation.job, codes, seconds))
+    else:
+        print_text(str(evaluation.job.predictions))
+
+
+def _report(job: "ScoringJob", codes: set[str], seconds: float) -> dict[str, Any]:
+    """The document of `--json`; `codes` were scored just now, in `seconds`."""
     scored = [architecture for architecture in job.pool.architectures if architecture.code in codes]
     images = job.calibration_images + job.data.val_size
-    print_json(
-        {
-            "subnets": len(job.pool),
-            "scored_now": len(scored),
-            "images": job.data.val_size,
-            "calibration_images": job.calibration_images,
-            "seconds": seconds,
-            "images_per_second": len(scored) * images / seconds,
-            "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
-            "macs_done": job.macs_done(scored),
-            "predictions": str(job.predictions),
-        }
-    )
+    return {
+        "subnets": len(job.pool),
+        "scored_now": len(scored),
+        "images": job.data.val_size,
+        "calibration_images": job.calibration_images,
+        "seconds": seconds,
+        "images_per_second": len(scored) * images / seconds,
+        "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
+        "macs_done": job.macs_done(scored),
+        "predictions": str(job.predictions),
+    }

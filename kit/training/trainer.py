@@ -100,18 +100,11 @@ def train_phase(
         sampler.restore(sampler_state)
     saved_at = time.monotonic()
     while step < settings.steps:
-        epoch, within = divmod(step, settings.steps_per_epoch)
+        epoch = step // settings.steps_per_epoch
         rate = learning_rate_at(settings.learning_rate, epoch, settings.epochs)
         set_learning_rate(optimizer, rate)
-        batches = runner.data.train_batches(
-            seed=settings.seed,
-            epoch=settings.first_epoch + epoch,
-            batch_size=settings.batch_size,
-            start=within,
-            steps=settings.steps_per_epoch,
-        )
         started = time.perf_counter()
-        for batch in batches:
+        for batch in _rest_of_epoch(settings, runner.data, step):
             data_seconds = time.perf_counter() - started
             paths = sampler.paths(step)
             clear_gradients(optimizer)
@@ -144,6 +137,18 @@ def train_phase(
             if stopping:
                 return
             started = time.perf_counter()
+
+
+def _rest_of_epoch(settings: PhaseSettings, data: Data, step: int) -> Iterator[Batch]:
+    """The batches from `step` (counted in the phase) to the end of its epoch."""
+    epoch, within = divmod(step, settings.steps_per_epoch)
+    return data.train_batches(
+        seed=settings.seed,
+        epoch=settings.first_epoch + epoch,
+        batch_size=settings.batch_size,
+        start=within,
+        steps=settings.steps_per_epoch,
+    )
 
 
 def check_finite(losses: list[float], paths: list[Path], phase: str, step: int) -> None:

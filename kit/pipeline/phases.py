@@ -156,11 +156,10 @@ class PhaseRunner:
         training = self.resolved.profile.training
         pretraining = isinstance(phase, PretrainPhase)
         factor = training.pretrain_learning_rate_factor if pretraining else training.learning_rate_factor
-        steps = training.steps_per_epoch or max(1, self.resolved.data.train_size // training.batch_size)
         return PhaseSettings(
             name=phase.name,
             epochs=phase.epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=self.resolved.steps_per_epoch,
             batch_size=training.batch_size,
             learning_rate=scaled_learning_rate(phase.learning_rate, training.batch_size, factor),
             optimizer=self.resolved.recipe.optimizer,

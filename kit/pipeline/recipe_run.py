@@ -39,9 +39,6 @@ class RecipeRun:
         resolved, run = self.resolved, self.directory
         with run.locked(), EventLog(run.events) as log:
             continued = run.events.stat().st_size > 0
-            steps = resolved.profile.training.steps_per_epoch or max(
-                1, resolved.data.train_size // resolved.profile.training.batch_size
-            )
             started = RunStarted(
                 run=run.id,
                 recipe=resolved.recipe.name,
@@ -49,7 +46,7 @@ class RecipeRun:
                 seed=resolved.request.seed,
                 pid=os.getpid(),
                 phases=tuple(phase.name for phase in resolved.phases),
-                passes=sum(phase.epochs * steps * phase.paths_per_step for phase in resolved.phases),
+                passes=sum(phase.epochs * resolved.steps_per_epoch * phase.paths_per_step for phase in resolved.phases),
                 continued=continued,
             )
             try:

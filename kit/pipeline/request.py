@@ -50,6 +50,12 @@ class ResolvedRun:
         return self.request.profile
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch: the profile's number, or one pass over the data."""
+        training = self.profile.training
+        return training.steps_per_epoch or max(1, self.data.train_size // training.batch_size)
+
+    @property
     def phases(self) -> tuple[Any, ...]:
         """The phases to train: pretraining is left out when weights are given."""
         given = self.request.weights is not None

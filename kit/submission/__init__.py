@@ -1,0 +1,1 @@
+"""The submission archive: layout, checks, ONNX exports. Checking imports no torch."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from kit.data import Batch
@@ -47,11 +48,17 @@ def evaluate_architectures(
 ) -> Iterator[Score]:
     """Extract, calibrate and score each architecture in turn. Neither the supernet nor the order changes a result."""
     for architecture in architectures:
-        network = extract_subnet(supernet, architecture)
-        with precision(next(network.parameters()).device, images.autocast):
-            calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
-            correct, total = count_correct(network, images)
-        yield Score(architecture, correct, total)
+        yield Score(architecture, *count_correct(calibrated_subnet(supernet, architecture, images), images))
+
+
+def calibrated_subnet(
+    supernet: ElasticResNet | FewShotSupernet, architecture: Architecture, images: EvaluationImages
+) -> ResNet:
+    """The extracted sub-network with its BN statistics calibrated, in eval mode."""
+    network = extract_subnet(supernet, architecture)
+    with precision(network.fc.weight.device, images.autocast):
+        calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
+    return network
 
 
 @torch.no_grad()
@@ -60,8 +67,9 @@ def count_correct(network: nn.Module, images: EvaluationImages) -> tuple[int, in
     network.eval()
     correct = torch.zeros((), dtype=torch.int64)
     total = 0
-    for batch in images.validation:
-        predicted = network(images.prepare(batch.images)).argmax(dim=1)
-        correct = correct.to(predicted.device) + (predicted == batch.labels.to(predicted.device)).sum()
-        total += len(batch.labels)
+    with precision(next(network.parameters()).device, images.autocast):
+        for batch in images.validation:
+            predicted = network(images.prepare(batch.images)).argmax(dim=1)
+            correct = correct.to(predicted.device) + (predicted == batch.labels.to(predicted.device)).sum()
+            total += len(batch.labels)
     return int(correct), total

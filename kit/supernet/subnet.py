@@ -5,6 +5,7 @@ from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
+from kit.recipe import load_profile
 from kit.search_space import RESNET48, Architecture, SearchSpace
 from kit.supernet.elastic import ElasticResNet, initialise, shape_like
 from kit.supernet.few_shot import FewShotSupernet
@@ -46,13 +47,26 @@ def extract_subnet(supernet: ElasticResNet | FewShotSupernet, architecture: Arch
 
 @register_model  # type: ignore[untyped-decorator]
 def resnet48_subnet(
-    pretrained: bool = False, *, code: str, space: SearchSpace = RESNET48, num_classes: int = 1000, **kwargs: object
+    pretrained: bool = False,
+    *,
+    code: str,
+    space: SearchSpace | None = None,
+    profile: str | None = None,
+    num_classes: int | None = None,
+    **kwargs: object,
 ) -> nn.Module:
-    """`timm.create_model("resnet48_subnet", code="1252...")`: the static network of a code."""
+    """`timm.create_model("resnet48_subnet", code="1252...")`: the static network of a code.
+
+    What the digits mean and how many classes there are say `space` and `num_classes`, else `profile` (a name or a TOML
+    file), else the challenge.
+    """
     unknown = {key for key, value in kwargs.items() if value not in (None, {}, False)}
     if pretrained or unknown:
-        raise TypeError(f"resnet48_subnet takes code, space and num_classes; unexpected: {sorted(unknown) or 'pretrained'}")
-    network: nn.Module = build_subnet(space.parse(code), space, num_classes)
+        expected = "code, profile, space and num_classes"
+        raise TypeError(f"resnet48_subnet takes {expected}; unexpected: {sorted(unknown) or 'pretrained'}")
+    chosen = load_profile(profile or "imagenet")
+    space = space or chosen.search_space
+    network: nn.Module = build_subnet(space.parse(code), space, num_classes or chosen.num_classes)
     return network
 
 

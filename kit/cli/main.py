@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import architecture, benchmark, doctor, evaluate, rank, recipes, run, runs, weights
+from kit.cli import architecture, benchmark, doctor, evaluate, export, rank, recipes, run, runs, weights
 from kit.cli.output import print_text, report_error
 from kit.errors import ExitCode, KitError
 
@@ -20,7 +20,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "architecture": architecture.architecture,
     "doctor": doctor.doctor,
 }
-GROUPS = {"run": run.app, "recipes": recipes.app, "runs": runs.app, "weights": weights.app, "benchmark": benchmark.app}
+GROUPS = {
+    "run": run.app,
+    "recipes": recipes.app,
+    "runs": runs.app,
+    "weights": weights.app,
+    "export": export.app,
+    "benchmark": benchmark.app,
+}
 
 app = typer.Typer(
     add_completion=False,

@@ -1,0 +1,112 @@
+"""`kit export`: chosen sub-networks of a finished run for other tools."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli.output import JsonOption, narrate, print_json, print_table
+from kit.cli.progress import Ticker
+from kit.errors import InputError
+from kit.files import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kit.pipeline.export import SubnetExported
+    from kit.pipeline.scored_run import ScoredRun
+
+app = typer.Typer(no_args_is_help=True, help="Export sub-networks: onnx.")
+
+
+@app.callback()
+def group() -> None:
+    """Keep `onnx` a command of its own, although it is the only one."""
+
+
+@app.command("onnx")
+def onnx(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run: an id, or a path.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and index.json.")],
+    code: Annotated[list[str] | None, typer.Option("--code", metavar="CODE", help="This one; may be repeated.")] = None,
+    best: Annotated[int | None, typer.Option("--best", metavar="N", min=1, help="The N most accurate of the pool.")] = None,
+    smallest: Annotated[bool, typer.Option("--smallest", help="The one with the fewest multiply-adds.")] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="The one with the most multiply-adds.")] = False,
+    pareto: Annotated[bool, typer.Option("--pareto", help="The Pareto front of accuracy against multiply-adds.")] = False,
+    data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Where the run's data set lies now.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
+    json: JsonOption = False,
+) -> None:
+    """Calibrate sub-networks and write each as ONNX and as a timm state dict; selections may be combined."""
+    if not (code or best or smallest or largest or pareto):
+        raise InputError("no sub-network is chosen", hint="add --code CODE, --best N, --smallest, --largest or --pareto")
+    from kit.pipeline.export import FLAT, export_subnets
+    from kit.pipeline.scored_run import open_scored_run
+    from kit.run_dir import find_run, require_directory
+
+    scored = open_scored_run(find_run(run, runs), data)
+    chosen = _choose(scored, codes=code or [], best=best, smallest=smallest, largest=largest, pareto=pareto)
+    require_directory(out)
+    tell_exports(export_subnets(scored, chosen, out), len(chosen), list(scored.differences))
+    index = read_json(out / FLAT.index, models=list)
+    if json:
+        print_json(_absolute(index, out.resolve()))
+    else:
+        print_index(index)
+
+
+def tell_exports(exports: "Iterator[SubnetExported]", total: int, differences: list[str]) -> None:
+    """Narrate exports as they are done."""
+    if differences:
+        narrate(f"note: not the environment that scored ({'; '.join(differences)}): scores may differ slightly")
+    narrate(f"exporting {total} sub-networks: each is calibrated, scored again and compared in ONNX Runtime")
+    with Ticker("sub-networks") as ticker:
+        ticker.start(total)
+        for done in exports:
+            text = f"{done.code}: top-1 {done.accuracy:.4f}, {done.size:,} bytes, logits within {done.difference:.1e}"
+            ticker.advance(1, done.seconds, text)
+
+
+def print_index(index: dict[str, Any]) -> None:
+    """The exported sub-networks as a table."""
+    rows = [
+        [
+            model["code"],
+            " ".join(model["selections"]),
+            f"{model['accuracy']:.4f}",
+            f"{model['macs']:,}",
+            f"{model['params']:,}",
+            f"{model['size']:,}",
+        ]
+        for model in index["models"]
+    ]
+    print_table(["code", "chosen as", "top-1", "multiply-adds", "parameters", "bytes"], rows, right=range(2, 6))
+
+
+def _choose(
+    scored: "ScoredRun", *, codes: list[str], best: int | None, smallest: bool, largest: bool, pareto: bool
+) -> dict[str, list[str]]:
+    from kit.submission import selection
+
+    picked: selection.Selections = {}
+    if best:
+        picked["best"] = selection.best(scored.entries, best)
+    if smallest:
+        picked["smallest"] = [selection.smallest(scored.entries)]
+    if largest:
+        picked["largest"] = [selection.largest(scored.entries)]
+    if pareto:
+        picked["pareto"] = selection.pareto_front(scored.entries)
+    chosen = selection.by_code(picked)
+    for code in codes:
+        # Parsed here, so that a wrong digit is named before anything is computed.
+        chosen.setdefault(scored.job.profile.search_space.parse(code).code, []).append("code")
+    return chosen
+
+
+def _absolute(index: dict[str, Any], folder: Path) -> dict[str, Any]:
+    places = {"file", "weights"}
+    models = [
+        {key: str(folder / value) if key in places else value for key, value in model.items()} for model in index["models"]
+    ]
+    return {**index, "index": str(folder / "index.json"), "models": models}

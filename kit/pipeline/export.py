@@ -1,0 +1,150 @@
+"""Sub-networks out of a scored run: calibrated weights, ONNX files, and an index of both."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kit import __version__
+from kit.files import sha256_of_file, write_bytes, write_json
+from kit.pipeline.scored_run import ScoredRun
+from kit.search_space import macs, params
+from kit.submission import layout
+from kit.submission.calibrated import calibrate_as_scored, save_calibrated
+from kit.submission.onnx_export import check_graph, check_parity, describe_graph, export_onnx
+
+PARITY_IMAGES = 56  # eight batches of seven
+
+
+@dataclass(frozen=True)
+class Places:
+    """Names of what is written, relative to the folder of the exports."""
+
+    onnx: Callable[[str], str]
+    weights: Callable[[str], str]
+    index: str
+
+
+IN_ARCHIVE = Places(layout.onnx_path, layout.calibrated_path, layout.ONNX_INDEX)
+FLAT = Places(lambda code: f"{code}.onnx", lambda code: f"{code}.safetensors", "index.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubnetExported:
+    """One sub-network is calibrated, exported, compared and on disk."""
+
+    code: str
+    accuracy: float
+    size: int
+    difference: float
+    done: int
+    total: int
+    seconds: float
+
+
+def export_subnets(
+    scored: ScoredRun, chosen: Mapping[str, Sequence[str]], folder: Path, places: Places = FLAT
+) -> Iterator[SubnetExported]:
+    """Calibrate and export each code of `chosen` (with the names of the selections it is in), then write the index.
+
+    Every file is checked before it is written: score, graph, agreement of ONNX Runtime and PyTorch. Raises `KitError`.
+    """
+    job = scored.job
+    job.supernet.to(job.hardware.device).eval()
+    exporter = _Exporter(scored, folder, places)
+    models = []
+    for done, code in enumerate(sorted(chosen), 1):
+        started = time.perf_counter()
+        model = exporter.export(code, sorted(chosen[code]))
+        models.append(model)
+        yield SubnetExported(
+            code=code,
+            accuracy=model["accuracy"],
+            size=model["size"],
+            difference=model["max_abs_difference"],
+            done=done,
+            total=len(chosen),
+            seconds=time.perf_counter() - started,
+        )
+    write_json(folder / places.index, exporter.index(models))
+
+
+class _Exporter:
+    def __init__(self, scored: ScoredRun, folder: Path, places: Places) -> None:
+        self.scored = scored
+        self.folder = folder
+        self.places = places
+        self.sample = _first_images(scored)
+
+    def export(self, code: str, selections: list[str]) -> dict[str, Any]:
+        """Write one sub-network's files; returns its entry in the index."""
+        job, profile = self.scored.job, self.scored.job.profile
+        space, classes = profile.search_space, job.data.num_classes
+        architecture = space.parse(code)
+        entry = self.scored.by_code.get(code)
+        subnet = calibrate_as_scored(
+            job.supernet,
+            architecture,
+            self.scored.images,
+            recorded=None if entry is None else (entry.correct, entry.images),
+            same_environment=not self.scored.differences,
+        )
+        correct, images = (subnet.correct, subnet.images) if entry is None else (entry.correct, entry.images)
+        data = export_onnx(subnet.network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
+        check_graph(data, architecture, space=space, resolution=profile.resolution, num_classes=classes)
+        difference = check_parity(data, subnet.network, self.sample)
+        file, weights = self.places.onnx(code), self.places.weights(code)
+        save_calibrated(subnet, self.folder / weights)
+        write_bytes(self.folder / file, data)
+        return {
+            "code": code,
+            "file": file,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "selections": selections,
+            "accuracy": correct / images,
+            "correct": correct,
+            "images": images,
+            "macs": macs(architecture, space=space, resolution=profile.resolution, num_classes=classes),
+            "params": params(architecture, space=space, num_classes=classes),
+            "weights": weights,
+            "weights_sha256": sha256_of_file(self.folder / weights),
+            "max_abs_difference": difference,
+        }
+
+    def index(self, models: list[dict[str, Any]]) -> dict[str, Any]:
+        job = self.scored.job
+        return {
+            "format": 1,
+            **describe_graph(resolution=job.profile.resolution, num_classes=job.data.num_classes),
+            "normalization": {"mean": list(job.data.mean), "std": list(job.data.std)},
+            "supernet_sha256": job.weights_sha256,
+            "models": models,
+        }
+
+    def _metadata(self, code: str, accuracy: float) -> dict[str, str]:
+        data = self.scored.job.data
+        return {
+            "code": code,
+            "recipe": self.scored.recipe,
+            "profile": self.scored.job.profile.name,
+            "accuracy": repr(accuracy),
+            "kit": __version__,
+            "mean": " ".join(map(repr, data.mean)),
+            "std": " ".join(map(repr, data.std)),
+        }
+
+
+def _first_images(scored: ScoredRun) -> Tensor:
+    """The first validation images, normalised, on the CPU."""
+    taken: list[Tensor] = []
+    for batch in scored.images.validation:
+        taken.append(batch.images)
+        if sum(map(len, taken)) >= PARITY_IMAGES:
+            break
+    return scored.images.prepare(torch.cat(taken)[:PARITY_IMAGES]).float().cpu().contiguous()

@@ -1,0 +1,129 @@
+"""A finished run with its scores: what exports and archives start from. The one place that knows how scores are kept."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kit.errors import InputError
+from kit.evaluation import EvaluationImages, ResultsFile
+from kit.events import PhaseFinished, PhaseReused, RunFinished, RunStarted, read_events
+from kit.files import read_json, sha256_of_file
+from kit.pipeline.compute import compute_differences, recorded_environment
+from kit.pipeline.evaluate import Evaluation, EvaluationRequest
+from kit.pipeline.scoring import ScoringJob, evaluation_images
+from kit.pool import Pool, load_pool
+from kit.recipe import load_profile
+from kit.run_dir import RunDirectory
+from kit.search_space import macs, params
+from kit.submission.selection import Scored
+
+CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A finished run, opened: its supernet and images, and a score for every entry of its pool."""
+
+    run: RunDirectory
+    job: ScoringJob
+    entries: tuple[Scored, ...]
+    recipe: str
+    differences: tuple[str, ...]
+    """How this process differs from the one that scored, in words."""
+
+    @cached_property
+    def by_code(self) -> dict[str, Scored]:
+        return {entry.code: entry for entry in self.entries}
+
+    @cached_property
+    def images(self) -> EvaluationImages:
+        """The batches that every score rests on."""
+        return evaluation_images(self.job)
+
+
+def require_finished(run: RunDirectory) -> None:
+    """Raise `InputError` naming the first step that is missing, or that must be repeated because the weights changed."""
+    resolved = read_json(run.resolved, kind=str)
+    if resolved["kind"] != "recipe":
+        raise InputError(f"{run.id} is no run of a recipe but of a {resolved['kind']}", hint="name a run of `kit runs list`")
+    if run.is_locked:
+        raise InputError(f"a process is working on run {run.id}", hint="wait until it has finished")
+    if step := _missing_step(run):
+        raise InputError(f"run {run.id} is not finished: {step}", hint=CONTINUE_HINT)
+    if sha256_of_file(run.weights) != run.weights_sha256:
+        raise InputError(
+            f"the weights of run {run.id} changed after training: scores and weights no longer belong together",
+            hint="restore weights/, or run its recipe's command again: it writes them anew from its phases and scores them",
+        )
+
+
+def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
+    """Open a finished run; `data` is where its data set lies now, if it has moved.
+
+    Raises `InputError` when a step is missing, and when data, scores and predictions do not belong together.
+    """
+    require_finished(run)
+    resolved = read_json(run.resolved, recipe=dict, data_fingerprint=str)
+    job = Evaluation(EvaluationRequest(target=str(run.path), runs=run.path.parent, data=data)).job
+    if job.data.fingerprint != resolved["data_fingerprint"]:
+        raise InputError(
+            f"the data are not those of run {run.id}", hint="name the same data set, wherever it lies now, with --data SPEC"
+        )
+    counts = ResultsFile(job.results, job.key).read()
+    missing = [code for code in job.pool.codes if code not in counts]
+    if missing:
+        raise InputError(
+            f"run {run.id} is not finished: scoring is missing, {len(missing):,} of {len(job.pool):,} sub-networks have no "
+            "score with these weights and data",
+            hint=f"run `kit evaluate {run.id}`, or its recipe's command again",
+        )
+    scale: dict[str, Any] = {"space": job.profile.search_space, "num_classes": job.data.num_classes}
+    entries = tuple(
+        Scored(
+            name,
+            architecture,
+            *counts[architecture.code],
+            macs(architecture, resolution=job.profile.resolution, **scale),
+            params(architecture, **scale),
+        )
+        for name, architecture in job.pool
+    )
+    require_predictions(run, job.pool, (entry.accuracy for entry in entries))
+    differences = tuple(compute_differences(recorded_environment(run), job.profile))
+    return ScoredRun(run, job, entries, str(resolved["recipe"].get("name")), differences)
+
+
+def require_predictions(run: RunDirectory, pool: Pool, accuracies: Iterable[float]) -> None:
+    """Raise `InputError` unless the run's predictions are these, in the pool's order."""
+    predictions = load_pool(run.predictions, load_profile(str(run.profile)).search_space)
+    if predictions.names != pool.names or predictions.codes != pool.codes or predictions.accuracies != tuple(accuracies):
+        raise InputError(
+            f"run {run.id}: {run.predictions.name} does not agree with the scores",
+            hint=f"run `kit evaluate {run.id}`: it writes the predictions anew from the scores",
+        )
+
+
+def _missing_step(run: RunDirectory) -> str | None:
+    phases: tuple[str, ...] = ()
+    done: set[str] = set()
+    finished = False
+    for event in read_events(run.events):
+        match event:
+            case RunStarted():
+                phases = event.phases
+            case PhaseFinished() | PhaseReused():
+                done.add(event.phase)
+            case RunFinished():
+                finished = True
+            case _:
+                pass
+    trained = [phase for phase in phases if phase in done]
+    if len(trained) < len(phases) or not phases:
+        missing = next((phase for phase in phases if phase not in done), "training")
+        return f"phase {missing} is missing ({len(trained)} of {len(phases)} phases are done)"
+    if not run.weights.is_file() or not run.weights_manifest.is_file():
+        return "the final weights are missing"
+    if not run.predictions.is_file():
+        return "scoring is missing, there are no predictions yet"
+    return None if finished else "its last step, the comparison with the truth, is missing"

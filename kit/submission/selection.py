@@ -1,0 +1,80 @@
+"""Which sub-networks to take out of a scored pool: named choices, each a function of scores and costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kit.search_space import Architecture
+
+DEFAULT_PARETO = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A pool entry with its score and its costs."""
+
+    name: str
+    architecture: Architecture
+    correct: int
+    images: int
+    macs: int
+    params: int
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1, a fraction."""
+        return self.correct / self.images
+
+    @property
+    def code(self) -> str:
+        return self.architecture.code
+
+
+Selections = dict[str, list[Scored]]
+"""Chosen entries by the name of the choice."""
+
+
+def best(pool: Iterable[Scored], count: int) -> list[Scored]:
+    """The most accurate ones; of equals the cheaper first, then by code."""
+    return sorted(pool, key=lambda entry: (-entry.accuracy, entry.macs, entry.code))[:count]
+
+
+def smallest(pool: Iterable[Scored]) -> Scored:
+    """The one with the fewest multiply-adds; of equals the more accurate one."""
+    return min(pool, key=lambda entry: (entry.macs, -entry.accuracy, entry.code))
+
+
+def largest(pool: Iterable[Scored]) -> Scored:
+    """The one with the most multiply-adds; of equals the more accurate one."""
+    return min(pool, key=lambda entry: (-entry.macs, -entry.accuracy, entry.code))
+
+
+def pareto_front(pool: Iterable[Scored]) -> list[Scored]:
+    """Those that no other one beats in accuracy at the same or fewer multiply-adds, from the cheapest up."""
+    front: list[Scored] = []
+    for entry in sorted(pool, key=lambda entry: (entry.macs, -entry.accuracy, entry.code)):
+        if not front or entry.accuracy > front[-1].accuracy:
+            front.append(entry)
+    return front
+
+
+def default_selections(pool: Sequence[Scored]) -> Selections:
+    """What an archive carries: the best, the smallest, the largest, and some of the Pareto front, evenly spread."""
+    front = pareto_front(pool)
+    last = len(front) - 1
+    steps = min(DEFAULT_PARETO, len(front))
+    places = {round(step * last / max(1, steps - 1)) for step in range(steps)}
+    return {
+        "best": best(pool, 1),
+        "smallest": [smallest(pool)],
+        "largest": [largest(pool)],
+        "pareto": [front[place] for place in sorted(places)],
+    }
+
+
+def by_code(selections: Mapping[str, Iterable[Scored]]) -> dict[str, list[str]]:
+    """The names of the choices for each chosen code, both sorted."""
+    chosen: dict[str, set[str]] = {}
+    for name, entries in selections.items():
+        for entry in entries:
+            chosen.setdefault(entry.code, set()).add(name)
+    return {code: sorted(chosen[code]) for code in sorted(chosen)}

@@ -1,0 +1,183 @@
+"""Members that follow from the others: README, license, `reproduce.sh`, figures, bill of materials.
+
+The builder writes them and the checker makes them again, so none of them can say what the data does not.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kit import __version__
+from kit.errors import InputError, StorageError
+from kit.events import Event, from_line
+from kit.files import parse_json, storage_errors
+from kit.recipe import Profile
+from kit.search_space import Architecture
+from kit.submission import layout
+from kit.submission.figures import draw_accuracy, draw_against_truth, draw_losses, draw_rank, pool_macs
+from kit.submission.history import History
+from kit.submission.members import LocalMembers, Members
+from kit.submission.sbom import make_sbom
+from kit.truth_file import load_truth, shipped_truths
+
+PLACEHOLDER = re.compile(r"@([A-Z0-9_]+)@")
+
+
+def templates_folder() -> Path:
+    """The folder of templates: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "submission" / "templates"
+    return installed if installed.is_dir() else package.parent / "submission"
+
+
+def license_text() -> bytes:
+    """The kit's license, which is the archive's too: beside a source checkout, or in an installed package's metadata."""
+    path = Path(__file__).resolve().parents[2] / layout.LICENSE
+    if path.is_file():
+        with storage_errors("read", path):
+            return path.read_bytes()
+    text = metadata.distribution("kit").read_text(f"licenses/{layout.LICENSE}")
+    if text is None:
+        raise StorageError("this installation of kit lacks its license file", hint="install kit again")
+    return text.encode()
+
+
+def derived_members(data: Mapping[str, bytes | Path]) -> dict[str, bytes]:
+    """Everything that an archive holds besides `data` and its seals."""
+    members = LocalMembers(data)
+    space = parse_profile(members).search_space
+    pool = members.json(layout.POOL)
+    architectures = [space.parse(entry["arch"]) for entry in pool.values()]
+    history = History.read(event for event in map(_event, members.lines(layout.EVENTS)) if event is not None)
+    documents = {
+        layout.LICENSE: license_text(),
+        layout.README: make_readme(members),
+        layout.REPRODUCE: make_reproduce(members),
+        **make_figures(members, architectures, history),
+    }
+    every = LocalMembers({**data, **documents})
+    known = {name: members.sha256(name) if name in members else every.sha256(name) for name in every.names()}
+    bill = make_sbom(members.json(layout.ENVIRONMENT), known, kit=__version__)
+    return {**documents, layout.SBOM: layout.dump_json(layout.SBOM, bill)}
+
+
+def parse_profile(members: Members) -> Profile:
+    """The profile of `recipe/resolved.json`, with the data's name. Raises `StorageError`."""
+    resolved = members.json(layout.RESOLVED)
+    try:
+        return Profile.model_validate_json(_json({**resolved["profile"], "data": str(resolved["inputs"]["data"])}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{layout.RESOLVED} holds no valid profile: {str(error)[:200]}") from error
+
+
+def make_readme(members: Members) -> bytes:
+    """`README.md`."""
+    facts, resolved, index = members.facts(), members.json(layout.RESOLVED), members.json(layout.ONNX_INDEX)
+    profile, models = parse_profile(members), index["models"]
+    first = next(members.lines(layout.EVALUATIONS), b"")
+    few_shot = resolved["recipe"].get("partition")
+    cells = 0 if few_shot is None else len(few_shot["cells"]) + bool(few_shot["rest"])
+    rows = "".join(
+        f"| `{m['code']}` | {', '.join(m['selections'])} | {m['accuracy']:.4f} | {m['macs']:,} | {m['params']:,} |\n"
+        for m in models
+    )
+    return _render(
+        "README.md.in",
+        {
+            **{key.upper(): value for key, value in facts.items()},
+            "SEED": resolved["seed"],
+            "ENTRIES": f"{len(members.json(layout.SUBMISSION)):,}",
+            "IMAGES": f"{parse_json(first, source=layout.EVALUATIONS)['images']:,}",
+            "MEMBERS": f" ({cells} sub-supernets, one file)" if cells else "",
+            "SUPERNET_SHA256": members.sha256(layout.SUPERNET),
+            "SUBMISSION_SHA256": members.sha256(layout.SUBMISSION),
+            "DATA": profile.data,
+            "EXPORTS": f"| code | selected as | top-1 | multiply-adds | parameters |\n|---|---|---|---|---|\n{rows}",
+            "CODE": models[0]["code"] if models else "CODE",
+            "CLASSES": profile.num_classes,
+            "RESOLUTION": profile.resolution,
+            "RANK": _rank_section(members),
+        },
+    )
+
+
+def make_reproduce(members: Members) -> bytes:
+    """`reproduce.sh`."""
+    packages = members.json(layout.ENVIRONMENT).get("packages", {})
+    # A local version such as 2.14.1+cpu exists on one index only.
+    pins = "\n".join(f"{name}=={str(version).partition('+')[0]}" for name, version in sorted(packages.items()))
+    facts = {key.upper(): value for key, value in members.facts().items()}
+    return _render("reproduce.sh.in", {**facts, "DATA": parse_profile(members).data, "CONSTRAINTS": pins})
+
+
+def make_figures(members: Members, architectures: list[Architecture], history: History) -> dict[str, bytes]:
+    """The figures by path; `architectures` are the pool's, in its order."""
+    profile, submission = parse_profile(members), members.json(layout.SUBMISSION)
+    scale: dict[str, Any] = {
+        "space": profile.search_space,
+        "resolution": profile.resolution,
+        "num_classes": profile.num_classes,
+    }
+    macs = pool_macs(architectures, **scale)
+    drawn = {
+        "accuracy-macs": draw_accuracy(macs, [float(entry["acc"]) for entry in submission.values()]),
+        "training-loss": draw_losses(history),
+    }
+    if layout.RANK in members:
+        rank = members.json(layout.RANK)
+        drawn |= {"rank": draw_rank(rank), "predicted-true": _against_truth(profile, submission, rank)}
+    return {f"{layout.FIGURES}{name}.svg": svg for name, svg in drawn.items() if svg is not None}
+
+
+def _against_truth(profile: Profile, submission: Mapping[str, Any], rank: Mapping[str, Any]) -> bytes | None:
+    path = shipped_truths().get(profile.name)
+    if path is None:
+        return None
+    truth = load_truth(path)
+    predicted = {entry["arch"]: float(entry["acc"]) for entry in submission.values()}
+    common = [
+        (sum(row) / len(row), predicted[code])
+        for code, row in zip(truth.codes, truth.accuracies, strict=True)
+        if code in predicted
+    ]
+    return draw_against_truth([b for _, b in common], [a for a, _ in common], rank) if common else None
+
+
+def _rank_section(members: Members) -> str:
+    if layout.RANK not in members:
+        return ""
+    rank = members.json(layout.RANK)
+    rows = [("supernet", rank)] + [(name, value) for name, value in rank.get("baselines", {}).items() if value]
+    lines = [
+        f"| {name} | " + " | ".join(_interval(value[kind]) for kind in ("pearson", "kendall", "spearman")) + " |"
+        for name, value in rows
+    ]
+    table = "\n".join(["| ranked by | Pearson r | Kendall tau | Spearman rho |", "|---|---|---|---|", *lines])
+    intro = f"{rank['n']} architectures that were also trained alone; in brackets 95 % intervals."
+    return f"\n## How it ranks\n\n{intro}\n\n{table}\n"
+
+
+def _interval(row: Mapping[str, float]) -> str:
+    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _render(template: str, values: Mapping[str, object]) -> bytes:
+    path = templates_folder() / template
+    with storage_errors("read", path):
+        text = path.read_text(encoding="utf-8")
+    return PLACEHOLDER.sub(lambda match: str(values[match[1]]), text).encode()
+
+
+def _event(line: bytes) -> Event | None:
+    return from_line(line.decode("utf-8", "replace"))
+
+
+def _json(value: object) -> bytes:
+    import json
+
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"not JSON: {error}") from error

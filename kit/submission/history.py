@@ -1,0 +1,106 @@
+"""One pass over a run's events: what figures draw and checks compare, whatever the log's length."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kit.events import (
+    EvaluationFinished,
+    Event,
+    PhaseFinished,
+    PhaseReused,
+    PhaseStarted,
+    RankMeasured,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    SubnetEvaluated,
+)
+
+BUCKETS = 100
+
+
+@dataclass
+class PhaseHistory:
+    """A phase as the log tells it; `losses` are sums and counts over hundredths of its steps."""
+
+    method: str = ""
+    epochs: int = 0
+    steps: int = 0
+    paths: int = 0
+    steps_seen: int = 0
+    finished: bool = False
+    reused: bool = False
+    losses: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)] * BUCKETS)
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """Mean loss against the share of the phase's steps."""
+        return [((index + 0.5) / BUCKETS, total / count) for index, (total, count) in enumerate(self.losses) if count]
+
+
+@dataclass
+class History:
+    """Everything that later members must agree with."""
+
+    starts: list[RunStarted] = field(default_factory=list)
+    phases: dict[str, PhaseHistory] = field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    scored: int | None = None
+    rank: dict[str, Any] | None = None
+    truth: str | None = None
+    finished: bool = False
+    order: list[str] = field(default_factory=list)
+    """Kinds of the events that end a part of the run, in order."""
+
+    @classmethod
+    def read(cls, events: Iterable[Event]) -> "History":
+        """Digest events, oldest first."""
+        history = cls()
+        for event in events:
+            history.add(event)
+        return history
+
+    def add(self, event: Event) -> None:
+        """Digest one event."""
+        match event:
+            case StepDone():
+                self._add_step(event)
+            case SubnetEvaluated():
+                self.counts[event.code] = (event.correct, event.images)
+            case PhaseStarted():
+                phase = self._phase(event.phase)
+                phase.method, phase.epochs = event.method, event.epochs
+                phase.steps, phase.paths = event.steps, event.paths_per_step
+            case PhaseReused():
+                phase = self._phase(event.phase)
+                phase.reused, phase.steps, phase.paths = True, event.steps, event.paths_per_step
+                self.order.append("phase")
+            case PhaseFinished():
+                self._phase(event.phase).finished = True
+                self.order.append("phase")
+            case RunStarted():
+                self.starts.append(event)
+            case EvaluationFinished():
+                self.scored = event.subnets
+                self.order.append("scores")
+            case RankMeasured():
+                self.rank, self.truth = event.report, event.truth
+                self.order.append("rank")
+            case RunFinished():
+                self.finished = True
+            case _:
+                pass
+
+    def _add_step(self, event: StepDone) -> None:
+        phase = self._phase(event.phase)
+        phase.steps_seen = max(phase.steps_seen, event.step + 1)
+        loss = sum(event.losses) / max(1, len(event.losses))
+        if phase.steps and 0 <= event.step < phase.steps and math.isfinite(loss):
+            bucket = event.step * BUCKETS // phase.steps
+            total, count = phase.losses[bucket]
+            phase.losses[bucket] = (total + loss, count + 1)
+
+    def _phase(self, name: str) -> PhaseHistory:
+        return self.phases.setdefault(name, PhaseHistory())

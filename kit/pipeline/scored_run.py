@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from kit.errors import InputError
 from kit.evaluation import EvaluationImages, ResultsFile
@@ -15,7 +14,7 @@ from kit.pipeline.scoring import ScoringJob, evaluation_images
 from kit.pool import Pool, load_pool
 from kit.recipe import load_profile
 from kit.run_dir import RunDirectory
-from kit.search_space import macs, params
+from kit.submission.figures import pool_macs
 from kit.submission.selection import Scored
 
 CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
@@ -78,16 +77,15 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
             "score with these weights and data",
             hint=f"run `kit evaluate {run.id}`, or its recipe's command again",
         )
-    scale: dict[str, Any] = {"space": job.profile.search_space, "num_classes": job.data.num_classes}
+    costs = pool_macs(
+        job.pool.architectures,
+        space=job.profile.search_space,
+        resolution=job.profile.resolution,
+        num_classes=job.data.num_classes,
+    )
     entries = tuple(
-        Scored(
-            name,
-            architecture,
-            *counts[architecture.code],
-            macs(architecture, resolution=job.profile.resolution, **scale),
-            params(architecture, **scale),
-        )
-        for name, architecture in job.pool
+        Scored(name, architecture, *counts[architecture.code], cost)
+        for (name, architecture), cost in zip(job.pool, costs, strict=True)
     )
     require_predictions(run, job.pool, (entry.accuracy for entry in entries))
     differences = tuple(compute_differences(recorded_environment(run), job.profile))

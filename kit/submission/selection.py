@@ -10,14 +10,13 @@ DEFAULT_PARETO = 5
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A pool entry with its score and its costs."""
+    """A pool entry with its score and its cost."""
 
     name: str
     architecture: Architecture
     correct: int
     images: int
     macs: int
-    params: int
 
     @property
     def accuracy(self) -> float:

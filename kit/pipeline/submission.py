@@ -1,0 +1,152 @@
+"""`kit submission build`: a finished run as one archive, the same bytes wherever and however often it is built."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError, StorageError
+from kit.files import parse_json, read_json, sha256_of_file, storage_errors, write_bytes
+from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
+from kit.pipeline.scored_run import open_scored_run, require_finished, require_predictions
+from kit.pool import Pool, load_pool
+from kit.recipe import load_profile
+from kit.run_dir import RunDirectory, require_directory
+from kit.submission import layout
+from kit.submission.archive import write_archive
+from kit.submission.documents import derived_members
+from kit.submission.figures import pool_macs
+from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_resolved
+from kit.submission.selection import Scored, by_code, default_selections
+
+
+@dataclass(frozen=True)
+class BuiltArchive:
+    """An archive on disk."""
+
+    path: Path
+    sha256: str
+    size: int
+    members: int
+    index: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `kit submission build --json`."""
+        exported = [
+            {key: model[key] for key in ("code", "selections", "accuracy", "macs")} for model in self.index["models"]
+        ]
+        return {
+            "archive": str(self.path),
+            "sha256": self.sha256,
+            "size": self.size,
+            "members": self.members,
+            "exported": exported,
+        }
+
+
+class SubmissionBuild:
+    """A build from one run: `export` what the run directory does not hold yet, then `write` the archive.
+
+    Made only from a finished run. Raises `InputError` naming the step that is missing.
+    """
+
+    def __init__(self, run: RunDirectory, data: str | None = None) -> None:
+        require_finished(run)
+        self.run = run
+        self.profile = load_profile(str(run.profile))
+        self.exports = run.path / "exports"
+        self.scored = None if self._kept() else open_scored_run(run, data)
+
+    @property
+    def chosen(self) -> dict[str, list[str]]:
+        """Codes to export, with the selections they are in; empty when the run directory holds all of them."""
+        return {} if self.scored is None else by_code(default_selections(self.scored.entries))
+
+    def export(self) -> Iterator[SubnetExported]:
+        """Calibrate and export the default selection into the run directory, unless it is there already."""
+        if self.scored is None:
+            return
+        require_directory(self.exports)
+        with self.run.locked():
+            with storage_errors("remove", self.exports):
+                for part in ("onnx", "weights", "results"):
+                    shutil.rmtree(self.exports / part, ignore_errors=True)
+            rows = ((entry.name, entry.code, entry.correct, entry.images) for entry in self.scored.entries)
+            scores = layout.dump_evaluations(rows, self.scored.job.weights_sha256)
+            write_bytes(self.exports / layout.EVALUATIONS, scores)
+            yield from export_subnets(self.scored, self.chosen, self.exports, IN_ARCHIVE)
+
+    def write(self, out: Path) -> BuiltArchive:
+        """Write the archive from what the run directory holds."""
+        require_directory(out.absolute().parent)
+        index = read_json(self.exports / layout.ONNX_INDEX, models=list)
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".kit-build-") as name:
+            events = Path(name) / "events.jsonl"
+            self._write_events(events)
+            data = self._members(index, events)
+            members = {**data, **derived_members(data)}
+            sha256 = write_archive(out, members)
+        return BuiltArchive(out.resolve(), sha256, out.stat().st_size, len(members) + len(layout.SEALS), index)
+
+    def _members(self, index: dict[str, Any], events: Path) -> dict[str, bytes | Path]:
+        run = self.run
+        # A folder of images may have fewer classes than its profile says; the weights have the data's.
+        classes = index["output"]["shape"][1]
+        resolved = clean_resolved(read_json(run.resolved, profile=dict))
+        resolved["profile"]["num_classes"] = classes
+        members: dict[str, bytes | Path] = {
+            layout.SUBMISSION: run.predictions,
+            layout.SUPERNET: run.weights,
+            layout.POOL: run.pool,
+            layout.EVALUATIONS: self.exports / layout.EVALUATIONS,
+            layout.RECIPE: run.recipe,
+            layout.PROFILE: clean_profile(self.profile.model_copy(update={"num_classes": classes})),
+            layout.RESOLVED: layout.dump_json(layout.RESOLVED, resolved),
+            layout.ENVIRONMENT: layout.dump_json(layout.ENVIRONMENT, clean_environment(read_json(run.environment))),
+            layout.EVENTS: events,
+            layout.ONNX_INDEX: self.exports / layout.ONNX_INDEX,
+        }
+        if run.rank.is_file():
+            members[layout.RANK] = run.rank
+        for model in index["models"]:
+            members[model["file"]] = self.exports / model["file"]
+            members[model["weights"]] = self.exports / model["weights"]
+        return members
+
+    def _write_events(self, path: Path) -> None:
+        with storage_errors("read", self.run.events), self.run.events.open("rb") as lines, path.open("wb") as file:
+            file.writelines(clean_events(lines))
+
+    def _kept(self) -> bool:
+        """Whether the run directory holds the exports of these very weights and scores, undamaged."""
+        try:
+            index = read_json(self.exports / layout.ONNX_INDEX, models=list, supernet_sha256=str)
+            pool = load_pool(self.run.pool, self.profile.search_space)
+            scores = self._kept_scores(pool, classes=index["output"]["shape"][1])
+            require_predictions(self.run, pool, (entry.accuracy for entry in scores))
+            found = {model["code"]: model["selections"] for model in index["models"]}
+            files = {model["file"]: model["sha256"] for model in index["models"]}
+            files |= {model["weights"]: model["weights_sha256"] for model in index["models"]}
+            whole = all(sha256_of_file(self.exports / file) == sha256 for file, sha256 in files.items())
+        except (StorageError, InputError, LookupError, TypeError):
+            return False  # absent, damaged, or of other weights or scores: made anew
+        return whole and index["supernet_sha256"] == self.run.weights_sha256 and found == by_code(default_selections(scores))
+
+    def _kept_scores(self, pool: Pool, *, classes: int) -> list[Scored]:
+        """The scores of an earlier export. Raises `StorageError` unless they are of these weights and pool."""
+        path = self.exports / layout.EVALUATIONS
+        with storage_errors("read", path):
+            lines = path.read_bytes().splitlines()
+        space = self.profile.search_space
+        costs = pool_macs(pool.architectures, space=space, resolution=self.profile.resolution, num_classes=classes)
+        rows = [parse_json(line, source=str(path)) for line in lines]
+        if [(row["name"], row["code"], row["weights_sha256"]) for row in rows] != [
+            (name, architecture.code, self.run.weights_sha256) for name, architecture in pool
+        ]:
+            raise StorageError(f"{path} holds the scores of another pool or other weights")
+        return [
+            Scored(row["name"], architecture, row["correct"], row["images"], cost)
+            for row, architecture, cost in zip(rows, pool.architectures, costs, strict=True)
+        ]

@@ -203,8 +203,8 @@ def remove_run(run: RunDirectory) -> None:
         shutil.rmtree(run.path)
 
 
-def write_environment(path: Path) -> None:
-    """Record versions and platform, and nothing that identifies a person or a machine."""
+def write_environment(path: Path, compute: dict[str, Any] | None = None) -> None:
+    """Record versions, platform and how sums are computed, and nothing that identifies a person or a machine."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -220,6 +220,7 @@ def write_environment(path: Path) -> None:
             "machine": platform.machine(),
             "byteorder": sys.byteorder,
             "packages": versions,
+            **({} if compute is None else {"compute": compute}),
         },
     )
 

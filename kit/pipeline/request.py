@@ -9,6 +9,7 @@ from kit import __version__
 from kit.data import Data, open_data
 from kit.errors import InputError
 from kit.files import content_key, read_json, sha256_of_file, storage_errors, write_bytes, write_json
+from kit.pipeline.compute import describe_compute
 from kit.pool import Pool, draw_pool, load_pool, write_predictions
 from kit.recipe import PretrainPhase, Profile, Recipe, to_toml
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
@@ -160,7 +161,7 @@ def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
         run.path.mkdir(parents=True)
     write_bytes(run.recipe, to_toml(resolved.recipe).encode())
     write_bytes(run.profile, to_toml(resolved.profile).encode())
-    write_environment(run.environment)
+    write_environment(run.environment, describe_compute())
     write_predictions(run.pool, resolved.pool, [0.0] * len(resolved.pool))
     request = resolved.request
     inputs = {

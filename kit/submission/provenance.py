@@ -10,7 +10,7 @@ from kit.events import UnknownEvent, from_line
 from kit.recipe import Profile, to_toml
 from kit.submission import layout
 
-ENVIRONMENT_KEYS = ("python", "implementation", "system", "machine", "byteorder", "packages")
+ENVIRONMENT_KEYS = ("python", "implementation", "system", "machine", "byteorder", "packages", "compute")
 RESOLVED_KEYS = (
     "kind", "recipe", "profile", "seed", "data_fingerprint", "pool_fingerprint", "weights_sha256", "kit", "inputs",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import architecture, benchmark, doctor, evaluate, export, rank, recipes, run, runs, weights
+from kit.cli import architecture, benchmark, dashboard, doctor, evaluate, export, rank, recipes, run, runs, weights
 from kit.cli.output import print_text, report_error
 from kit.errors import ExitCode, KitError
 
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "rank": rank.rank,
     "architecture": architecture.architecture,
+    "dashboard": dashboard.dashboard,
     "doctor": doctor.doctor,
 }
 GROUPS = {
@@ -47,7 +48,11 @@ def start(
     if version:
         print_text(f"kit {__version__}")
         raise typer.Exit
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        return
+    if dashboard.is_terminal():
+        dashboard.open_in_terminal()
+    else:
         print_text(context.get_help())
 
 

@@ -1,0 +1,131 @@
+"""`kit dashboard`, and what `kit` alone opens in a terminal."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.cli.output import narrate, print_text
+from kit.errors import InputError
+from kit.files import write_bytes
+
+if TYPE_CHECKING:
+    from kit.dashboard.app import Options
+    from kit.run_dir import RunDirectory
+
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
+
+
+def dashboard(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="An id, or the path of a run.")] = None,
+    runs: RunsOption = Path("runs"),
+    screen: Annotated[
+        str | None, typer.Option("--screen", metavar="NAME", help="Arrive at: runs, run, rank, architectures, ...")
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="In a browser, on localhost.")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="For --serve.")] = 8000,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="With --once: write the frame as SVG.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="With --once: columns and rows; default: this terminal's.")
+    ] = None,
+    press: Annotated[
+        list[str] | None, typer.Option("--press", metavar="KEY", help="With --once: press this key first.")
+    ] = None,
+    replay: Annotated[str | None, typer.Option("--replay", metavar="RUN", help="Play a run again.")] = None,
+    speed: Annotated[float, typer.Option("--speed", min=0.001, help="With --replay: times as fast.")] = 20.0,
+) -> None:
+    """Watch runs in the terminal. Reads what runs write; nothing that happens here reaches a run that was started."""
+    from kit.dashboard.bindings import SCREENS
+    from kit.run_dir import find_run
+
+    if replay is not None and run not in (None, replay):
+        raise InputError("RUN and --replay RUN exclude each other")
+    chosen = replay or run
+    name = screen or ("runs" if chosen is None else "run")
+    if name not in SCREENS:
+        raise InputError(f"--screen {name}: there is no such screen", hint=f"there are: {', '.join(SCREENS)}")
+    directory = None if chosen is None else find_run(chosen, runs)
+    if serve:
+        played = [] if replay is None else ["--replay", replay, "--speed", str(speed)]
+        watched = [run] if run is not None and replay is None else []
+        _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *played], port)
+    elif once:
+        _print_frame(_options(runs, directory, name, speed if replay else None), size, svg, tuple(press or ()))
+    else:
+        _open(_options(runs, directory, name, speed if replay else None))
+
+
+def open_in_terminal() -> None:
+    """What `kit` alone does in a terminal."""
+    _open(_options(Path("runs"), None, "runs", None))
+
+
+def is_terminal() -> bool:
+    """Whether somebody sits in front of it."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _open(options: "Options") -> None:
+    from kit.dashboard.app import DashboardApp
+
+    if not (is_terminal() or "TEXTUAL_DRIVER" in os.environ):
+        raise InputError(
+            "the dashboard needs a terminal", hint="print one frame with --once, or open a browser with --serve"
+        )
+    app = DashboardApp(options)
+    app.run()
+    if app.return_code:
+        raise typer.Exit(app.return_code)
+
+
+def _options(runs: Path, directory: "RunDirectory | None", screen: str, speed: float | None) -> "Options":
+    from functools import partial
+
+    from kit.dashboard.app import Options
+    from kit.dashboard.event_source import follow
+    from kit.dashboard.replay import replay
+    from kit.dashboard.settings import load_settings, settings_path
+    from kit.dashboard.themes import shows_unicode
+
+    return Options(
+        runs=runs.absolute(),
+        run=directory,
+        screen=screen,
+        ascii=not shows_unicode(),
+        follow=follow if speed is None else partial(replay, speed=speed),
+        settings=load_settings(settings_path()),
+    )
+
+
+def _print_frame(options: "Options", size: str | None, svg: Path | None, press: tuple[str, ...]) -> None:
+    from kit.dashboard.once import render_once
+
+    frame = render_once(options, _size(size), press=press)
+    if svg is None:
+        print_text(frame.text)
+        return
+    write_bytes(svg, frame.svg.encode())
+    narrate(f"written: {svg}")
+
+
+def _size(text: str | None) -> tuple[int, int]:
+    if text is None:
+        terminal = shutil.get_terminal_size((120, 40))
+        return terminal.columns, terminal.lines
+    columns, _, rows = text.partition("x")
+    if not (columns.isdigit() and rows.isdigit() and 0 < int(columns) <= 1000 and 0 < int(rows) <= 1000):
+        raise InputError(f"--size {text!r} is not COLUMNSxROWS", hint="for instance --size 120x40")
+    return int(columns), int(rows)
+
+
+def _serve(arguments: list[str], port: int) -> None:
+    """A dashboard per browser tab, each a process of its own, for this machine only."""
+    from textual_serve.server import Server
+
+    command = [sys.executable, "-c", "from kit.cli.main import main; main()", "dashboard", *arguments]
+    Server(shlex.join(command), host="localhost", port=port, title="kit").serve()

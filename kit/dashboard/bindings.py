@@ -1,0 +1,127 @@
+"""Every key of the dashboard, in one table. A user's file may give any of them another key, by its id.
+
+The palette and the help screen read this table too, so what is not here does not exist.
+"""
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+SCREENS = ("runs", "run", "rank", "architectures", "submission", "recipes", "system")
+TITLES = {
+    "runs": "Runs",
+    "run": "Run",
+    "rank": "Rank",
+    "architectures": "Architectures",
+    "submission": "Submission",
+    "recipes": "Recipes",
+    "system": "System",
+}
+
+Row = tuple[str, str, str, str, bool]
+"""Id within the scope, keys, action, what it does, whether the bottom line shows it."""
+
+_TABLE: dict[str, tuple[Row, ...]] = {
+    "app": (
+        *((name, str(number), f"show('{name}')", TITLES[name], False) for number, name in enumerate(SCREENS, 1)),
+        ("help", "question_mark,f1", "show_help", "Help", True),
+        ("palette", "ctrl+p", "command_palette", "All actions", False),
+        ("theme", "t", "next_theme", "Next theme", False),
+        ("screenshot", "ctrl+s", "save_svg", "Save this screen as SVG", False),
+        ("quit", "q,ctrl+c", "quit", "Quit", True),
+    ),
+    "screen": (
+        ("filter", "slash", "filter", "Filter", True),
+        ("copy", "c", "copy", "Copy", True),
+        ("export", "e", "export", "Export", True),
+        ("back", "escape", "back", "Back", False),
+    ),
+    "runs": (
+        ("open", "enter", "open", "Open", True),
+        ("start", "s", "start", "Start", True),
+        ("stop", "x", "stop", "Stop", True),
+        ("continue", "r", "continue", "Continue", True),
+        ("mark", "space", "mark", "Mark", True),
+        ("compare", "v", "compare", "Compare", True),
+        ("remove", "delete,d", "remove", "Remove", True),
+        ("sort", "o", "sort", "Sort by next column", False),
+    ),
+    "run": (
+        ("curve", "m", "next_curve", "Curve", True),
+        ("log_scale", "l", "log_scale", "Log scale", True),
+        ("scope", "p", "next_phase", "Phase", True),
+        ("stop", "x", "stop", "Stop", True),
+        ("continue", "r", "continue", "Continue", False),
+        ("find_next", "n", "find_next", "Next match", False),
+        ("find_previous", "N", "find_previous", "Previous match", False),
+        ("follow", "f", "follow", "Follow the log", False),
+    ),
+    "rank": (),
+    "architectures": (),
+    "submission": (),
+    "recipes": (),
+    "system": (),
+    "table": (
+        ("up", "up,k", "cursor('up')", "Row up", False),
+        ("down", "down,j", "cursor('down')", "Row down", False),
+        ("page_up", "pageup", "cursor('page_up')", "Page up", False),
+        ("page_down", "pagedown", "cursor('page_down')", "Page down", False),
+        ("home", "home,g", "cursor('home')", "First row", False),
+        ("end", "end,G", "cursor('end')", "Last row", False),
+        ("left", "left,h", "scroll_columns(-8)", "Scroll left", False),
+        ("right", "right", "scroll_columns(8)", "Scroll right", False),
+        ("select", "enter", "select", "Choose the row", False),
+    ),
+    "plot": (
+        ("zoom_in", "plus,equals_sign", "zoom_x_in", "Zoom in", False),
+        ("zoom_out", "minus", "zoom_x_out", "Zoom out", False),
+        ("zoom_y_in", "right_square_bracket", "zoom_y_in", "Zoom in vertically", False),
+        ("zoom_y_out", "left_square_bracket", "zoom_y_out", "Zoom out vertically", False),
+        ("left", "left", "pan_left", "Move left", False),
+        ("right", "right", "pan_right", "Move right", False),
+        ("up", "up", "pan_up", "Move up", False),
+        ("down", "down", "pan_down", "Move down", False),
+        ("reset", "0", "reset_scales", "Show everything", False),
+    ),
+    "dialog": (
+        ("cancel", "escape", "cancel", "Cancel", False),
+        ("yes", "y", "yes", "Yes", False),
+        ("no", "n", "cancel", "No", False),
+    ),
+}
+
+
+def bindings(scope: str) -> list[Binding]:
+    """The bindings of a scope, for a class's `BINDINGS`."""
+    return [Binding(keys, action, text, show=show, id=f"{scope}.{name}") for name, keys, action, text, show in _TABLE[scope]]
+
+
+def scopes() -> list[str]:
+    """Names of all scopes, in the order in which help shows them."""
+    return list(_TABLE)
+
+
+def ids() -> list[str]:
+    """The id of every binding, as a user's file names it."""
+    return [f"{scope}.{row[0]}" for scope, rows in _TABLE.items() for row in rows]
+
+
+@dataclass(frozen=True)
+class Action:
+    """A row of the table."""
+
+    scope: str
+    id: str
+    keys: str
+    name: str
+    text: str
+
+
+def actions(*, all_scopes: bool = False) -> list[Action]:
+    """What can be done; with `all_scopes` also inside tables, plots and dialogs."""
+    return [
+        Action(scope, f"{scope}.{name}", keys, action, text)
+        for scope, rows in _TABLE.items()
+        for name, keys, action, text, _ in rows
+        if all_scopes or scope in ("app", "screen", *SCREENS)
+    ]

@@ -1,0 +1,225 @@
+"""Reads an event log as it grows, in bounded memory: its end at once, the rest in the background.
+
+Every line of a kind that a run writes few of is folded. Of steps and scores all are up to the first 65,536, then every
+second, fourth, ... by their number in the log, so that a curve is the same whenever and wherever a dashboard was opened; the
+newest is always folded, so that progress is exact.
+"""
+
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.dashboard.liveness import Liveness
+from kit.dashboard.log_lines import parse_event
+from kit.dashboard.run_state import RunFold, RunState
+from kit.events import PhaseStarted, RunStarted
+from kit.run_dir import RunDirectory
+
+CHUNK = 1 << 20
+EDGE = 1 << 18
+"""Bytes of a log's beginning and end that the first look takes."""
+MAX_LINE = 8 << 20
+KEPT_LINES = 1000
+KEPT_BYTES = 4096
+INTERVAL = 0.5
+FULL = 1 << 16
+BULK = frozenset((b"StepDone", b"SubnetEvaluated", b"CandidateReplaced", b"CheckpointSaved"))
+_PREFIX = b'{"kind":"'
+
+NOTHING = RunState()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A run's state with what is known about its log."""
+
+    state: RunState = NOTHING
+    status: str = "queued"
+    """`queued`, `running`, `finished`, `stopped` or `crashed`."""
+    lines: tuple[bytes, ...] = ()
+    """The last lines of the log, each cut after some thousand bytes."""
+    events: int = 0
+    damaged: int = 0
+    problem: str = ""
+    """Why the log cannot be read, for people."""
+
+
+class LogReader:
+    """Folds one log, chunk by chunk. `curves=False` folds only what a list of runs needs."""
+
+    def __init__(self, path: Path, *, curves: bool = True) -> None:
+        self.path = path
+        self.curves = curves
+        self.size = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.fold = RunFold()
+        self.lines: deque[bytes] = deque(maxlen=KEPT_LINES)
+        self.offset = 0
+        self.damaged = 0
+        self.problem = ""
+        self.counts: Counter[bytes] = Counter()
+        self._identity: tuple[int, int] | None = None
+        self._rest = b""
+        self._skipping = False
+        self._latest: dict[bytes, bytes] = {}
+
+    @property
+    def events(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def behind(self) -> bool:
+        """Whether bytes are left that were there at the last look."""
+        return self.offset < self.size
+
+    def poll(self) -> bool:
+        """Read the next chunk; whether anything changed. A log that was cut or replaced is read from its beginning."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if self._identity not in (None, identity) or status.st_size < self.offset:
+                    self._start()
+                changed = self._identity != identity or bool(self.problem)
+                self._identity, self.size, self.problem = identity, status.st_size, ""
+                if status.st_size == self.offset:
+                    return changed
+                file.seek(self.offset)
+                data = file.read(CHUNK)
+        except FileNotFoundError:
+            gone = self._identity is not None
+            self._start()
+            self.size = 0
+            return gone
+        except OSError as error:
+            problem = f"cannot read {self.path}: {error.strerror}"
+            changed, self.problem = problem != self.problem, problem
+            self.size = self.offset
+            return changed
+        self.offset += len(data)
+        self.feed(data)
+        return True
+
+    def feed(self, data: bytes) -> None:
+        """Fold the lines in `data`; a last line without its break waits for the next call."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._skipping and lines:
+            lines, self._skipping = lines[1:], False
+        if len(self._rest) > MAX_LINE:
+            self._rest, self._skipping = b"", True
+            self.damaged += 1
+        for line in lines:
+            self._take(line)
+        self._fold_latest()
+        self.fold.count_replacements(self.counts[b"CandidateReplaced"])
+
+    def reading(self, status: str) -> Reading:
+        """What was read so far."""
+        return Reading(
+            state=self.fold.state(complete=not self.behind),
+            status=status,
+            lines=tuple(self.lines) if self.curves else (),
+            events=self.events,
+            damaged=self.damaged,
+            problem=self.problem,
+        )
+
+    def _take(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        kind = line[len(_PREFIX) : line.find(b'"', len(_PREFIX))] if line.startswith(_PREFIX) else b""
+        number = self.counts[kind]
+        self.counts[kind] = number + 1
+        self.lines.append(line[:KEPT_BYTES])
+        if kind not in BULK:
+            self._fold_latest()
+            self._fold(line, sampled=True)
+        elif self.curves and is_sampled(number):
+            self._latest.pop(kind, None)
+            self._fold(line, sampled=True)
+        else:
+            self._latest[kind] = line
+
+    def _fold_latest(self) -> None:
+        for line in self._latest.values():
+            self._fold(line, sampled=False)
+        self._latest.clear()
+
+    def _fold(self, line: bytes, *, sampled: bool) -> None:
+        event = parse_event(line)
+        if event is None:
+            self.damaged += 1
+        else:
+            self.fold.fold(event, sampled=sampled)
+
+
+def is_sampled(number: int) -> bool:
+    """Whether the `number`-th event of a kind leaves a point in a curve; ever fewer do, by a rule that knows no clock."""
+    return number < FULL or not number & ((1 << (number.bit_length() - FULL.bit_length() + 1)) - 1)
+
+
+def first_look(path: Path) -> Reading:
+    """A provisional reading from a log's two ends: where a run is, in milliseconds, however long the log is."""
+    reader = LogReader(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(EDGE)
+            if size > 2 * EDGE:
+                file.seek(size - EDGE)
+                tail = file.read(EDGE)
+            else:
+                tail = b""
+                head += file.read(EDGE)
+    except OSError:
+        return Reading()
+    if tail:
+        # Of the beginning only what describes the run as a whole: its steps are long past.
+        for line in head.split(b"\n")[:-1]:
+            event = None if line.startswith(b'{"kind":"StepDone"') else parse_event(line)
+            if isinstance(event, RunStarted | PhaseStarted):
+                reader.fold.fold(event)
+        reader.feed(tail[tail.find(b"\n") + 1 :])
+    else:
+        reader.feed(head)
+    reading = reader.reading("")
+    return Reading(state=reader.fold.state(complete=not tail), lines=reading.lines, events=reading.events)
+
+
+def follow(run: RunDirectory, post: Callable[[Reading], None], stop: threading.Event, interval: float = INTERVAL) -> None:
+    """Post readings of a run until `stop` is set: a first look, then as the log is read, then whenever it changes."""
+    liveness = Liveness(run)
+    looked = first_look(run.events)
+    post(_with_status(looked, liveness.status(looked.state.outcome)))
+    reader = LogReader(run.events)
+    status = ""
+    for changed in _polls(reader, stop, interval):
+        now = liveness.status(reader.fold.outcome)
+        if changed or now != status:
+            status = now
+            post(reader.reading(status))
+
+
+def _polls(reader: LogReader, stop: threading.Event, interval: float) -> Iterator[bool]:
+    """Poll; yield whether something changed, at most once in `interval` while much is to be read."""
+    while not stop.is_set():
+        changed = reader.poll()
+        chunks = 1
+        while reader.behind and not stop.is_set():
+            # A moment for the thread that paints: parsing would keep the interpreter to itself.
+            stop.wait(0.002)
+            changed |= reader.poll()
+            chunks += 1
+            if chunks % 32 == 0:
+                yield changed
+        yield changed
+        stop.wait(interval)
+
+
+def _with_status(reading: Reading, status: str) -> Reading:
+    return Reading(**{**reading.__dict__, "status": status})

@@ -1,0 +1,136 @@
+"""The list of runs: found at once, described in the background, looked at again as rarely as their state allows."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.dashboard.event_source import LogReader
+from kit.dashboard.liveness import Liveness
+from kit.dashboard.log_lines import report_value
+from kit.dashboard.run_state import RunState
+from kit.errors import StorageError
+from kit.files import read_json
+from kit.run_dir import RunDirectory
+
+INTERVAL = 1.0
+SETTLED_INTERVAL = 5.0
+POST_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A row of the list of runs. `known` is false until the run was looked at."""
+
+    run: RunDirectory
+    status: str = ""
+    """`queued`, `running`, `finished`, `stopped`, `crashed`, or `damaged`."""
+    recipe: str = ""
+    profile: str = ""
+    state: RunState = field(default_factory=RunState)
+    created: float = 0.0
+    known: bool = False
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def pearson(self) -> float | None:
+        return None if self.state.rank is None else report_value(self.state.rank.report, "pearson", "value")
+
+    @property
+    def kendall(self) -> float | None:
+        return None if self.state.rank is None else report_value(self.state.rank.report, "kendall", "value")
+
+
+class _Watched:
+    """A run in the list, with what was read of it so far."""
+
+    def __init__(self, run: RunDirectory, created: float) -> None:
+        self.run = run
+        self.created = created
+        self.reader = LogReader(run.events, curves=False)
+        self.liveness = Liveness(run)
+        self.names: tuple[str, str] | None = None
+        self.summary = RunSummary(run, created=created)
+        self.due = 0.0
+
+    def look(self, now: float, stop: threading.Event) -> bool:
+        """Read what is new; whether the summary changed."""
+        changed = self.reader.poll()
+        while self.reader.behind and not stop.is_set():
+            stop.wait(0.002)
+            changed |= self.reader.poll()
+        status, problem = self.liveness.status(self.reader.fold.outcome), self.reader.problem
+        if self.names is None:
+            try:
+                self.names = _names(self.run)
+            except StorageError as error:
+                status, problem = "damaged", str(error)
+        # What has ended may be continued later; what never started may start any moment.
+        self.due = now + (INTERVAL if status in ("running", "queued") else SETTLED_INTERVAL)
+        if not (changed or status != self.summary.status or problem != self.summary.problem):
+            return False
+        state = self.reader.fold.state()
+        recipe, profile = self.names or (state.recipe, state.profile)
+        self.summary = RunSummary(self.run, status, recipe, profile, state, self.created, True, problem)
+        return True
+
+
+def follow_runs(
+    runs: Path, post: Callable[[tuple[RunSummary, ...], bool, str], None], stop: threading.Event, interval: float = INTERVAL
+) -> None:
+    """Post the runs in a folder, newest first, until `stop` is set: their names at once, what they do as it is read."""
+    watched: dict[Path, _Watched] = {}
+    first = True
+    while not stop.is_set():
+        found, problem = _find(runs)
+        changed = first or problem != "" or found.keys() != watched.keys()
+        watched = {path: watched.get(path) or _Watched(RunDirectory(path), found[path]) for path in found}
+        order = sorted(watched.values(), key=lambda item: (item.created, item.run.id), reverse=True)
+        if first and order:
+            post(tuple(item.summary for item in order), False, problem)
+        posted = time.monotonic()
+        for item in order:
+            if stop.is_set():
+                return
+            if item.due <= (now := time.monotonic()):
+                changed |= item.look(now, stop)
+                if changed and now - posted > POST_EVERY:
+                    post(tuple(other.summary for other in order), False, problem)
+                    posted = now
+        if changed:
+            post(tuple(item.summary for item in order), True, problem)
+        first = False
+        stop.wait(interval)
+
+
+def _find(runs: Path) -> tuple[dict[Path, float], str]:
+    """Run directories with the time they were made, and why the folder cannot be read."""
+    try:
+        return dict(_entries(runs)), ""
+    except FileNotFoundError:
+        return {}, ""
+    except OSError as error:
+        return {}, f"cannot read {runs}: {error.strerror}"
+
+
+def _entries(runs: Path) -> Iterator[tuple[Path, float]]:
+    with os.scandir(runs) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            try:
+                yield path, (path / "resolved.json").stat().st_mtime
+            except OSError:
+                continue
+
+
+def _names(run: RunDirectory) -> tuple[str, str]:
+    resolved = read_json(run.resolved, kind=str, profile=dict)
+    recipe = resolved.get("recipe")
+    name = recipe.get("name", "") if isinstance(recipe, dict) else resolved["kind"]
+    return str(name), str(resolved["profile"].get("name", ""))

@@ -1,0 +1,67 @@
+"""What every key does, and where the user's own keys go."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from kit.dashboard.bindings import TITLES, actions, bindings
+from kit.dashboard.settings import settings_path
+from kit.dashboard.widgets.bars import TopBar
+
+_HEADINGS = {
+    "app": "Everywhere",
+    "screen": "On every screen",
+    "table": "In tables",
+    "plot": "In plots",
+    "dialog": "In dialogs",
+}
+_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+
+
+class HelpScreen(Screen[None]):
+    """The table of keys as it is now."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
+    AUTO_FOCUS = "#help"
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        with VerticalScroll(id="help"):
+            yield Static(self._text(), markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing to filter, copy or export here."""
+        return action not in ("filter", "copy", "export")
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss()
+
+    def _text(self) -> Content:
+        user_keys = dict(getattr(self.app, "options").settings.keys)  # noqa: B009
+        parts: list[str | tuple[str, str]] = []
+        scope = ""
+        for action in actions(all_scopes=True):
+            if action.scope != scope:
+                scope = action.scope
+                parts.append((f"\n{_HEADINGS.get(scope) or TITLES[scope]}\n", "bold $text-primary"))
+            keys = ", ".join(_NAMES.get(key, key) for key in user_keys.get(action.id, action.keys).split(","))
+            parts += [(f"  {keys:<18}", "$text-accent"), action.text, (f"   {action.id}\n", "$text-muted")]
+        path = settings_path()
+        parts.append((f"\nYour own keys and theme go into {path}:\n", "bold"))
+        parts.append('\n  theme = "kit-light"\n\n  [keys]\n  "app.quit" = "ctrl+q"\n  "runs.start" = "n,f2"\n')
+        return Content.assemble(*parts)

@@ -38,6 +38,10 @@ class StorageError(KitError):
     exit_code = ExitCode.STORAGE
 
 
+class CommunicationError(StorageError):
+    """Another process of the same run is lost, or silent for too long."""
+
+
 class TrainingStoppedError(KitError):
     """Training cannot go on, for instance because a loss is not finite."""
 

@@ -123,8 +123,21 @@ class SubnetEvaluated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankSoFar(Event):
+    """How well the `scored` sub-networks rank that have a score now, `n` of them with a known truth.
+
+    `pearson` and `kendall` hold `value`, `low` and `high`.
+    """
+
+    scored: int
+    n: int
+    pearson: dict[str, float]
+    kendall: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationFinished(Event):
-    """Every sub-network of the pool has a score, in `predictions`."""
+    """Every sub-network of the pool that was to be scored has a score, in `predictions`."""
 
     subnets: int
     predictions: str
@@ -173,7 +186,7 @@ _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished,
-        EvaluationStarted, SubnetEvaluated, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
+        EvaluationStarted, SubnetEvaluated, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
     )
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kit.benchmark.timing import time_in_turn
 from kit.data import Batch
-from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, units
+from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
 from kit.pool import Pool
 from kit.randomness import derive_seed
 from kit.recipe import Profile
@@ -36,7 +36,7 @@ def benchmark_sweep(
     """
     generator = torch.Generator().manual_seed(derive_seed("benchmark"))
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
-    chosen = _one_variant(network, pool, subnets)
+    chosen = _one_variant(pool, subnets)
     images = _images(generator, batch=batch, resolution=resolution, calibration=calibration, validation=validation)
     identical = _identical_predictions(network, chosen, images)
     timed = time_in_turn(
@@ -80,17 +80,18 @@ def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], 
     }
     return {
         "macs_one_by_one": sum(macs(architecture, **scale) for architecture in architectures),
-        "macs_tree": sum(tree_macs(grow(enumerate(unit)), **scale) for _, unit in units(network, architectures)),
+        "macs_tree": sum(
+            tree_macs(grow(enumerate(unit.architectures)), **scale) for unit in plan_units(network, architectures)
+        ),
     }
 
 
 @torch.no_grad()
 def _identical_predictions(network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages) -> bool:
     """Whether both ways predict the same class for every image with every architecture."""
-    [(member, unit)] = units(network, chosen)
-    tree = CalibratedTree(member, unit, images)
+    tree = CalibratedTree(network, chosen, images)
     batches = list(images.validation)
-    found = torch.empty(len(unit), sum(len(batch.labels) for batch in batches), dtype=torch.int64)
+    found = torch.empty(len(chosen), sum(len(batch.labels) for batch in batches), dtype=torch.int64)
     start = 0
     for batch in batches:
         stop = start + len(batch.labels)
@@ -100,7 +101,7 @@ def _identical_predictions(network: ElasticResNet, chosen: list[Architecture], i
 
         tree.classify(batch.images, take)
         start = stop
-    for row, architecture in zip(found, unit, strict=True):
+    for row, architecture in zip(found, chosen, strict=True):
         alone = extract_subnet(network, architecture)
         calibrate(alone, map(images.prepare, images.calibration), statistics=images.statistics)
         if not torch.equal(row, torch.cat([alone(images.prepare(batch.images)).argmax(dim=1) for batch in batches])):
@@ -108,10 +109,12 @@ def _identical_predictions(network: ElasticResNet, chosen: list[Architecture], i
     return True
 
 
-def _one_variant(network: ElasticResNet, pool: Pool, count: int) -> list[Architecture]:
+def _one_variant(pool: Pool, count: int) -> list[Architecture]:
     """The first `count` architectures of the most frequent stage-1 variant (all of them, if fewer)."""
-    largest = max((unit for _, unit in units(network, pool.architectures)), key=len)
-    return largest[:count]
+    groups: dict[object, list[Architecture]] = {}
+    for architecture in pool.architectures:
+        groups.setdefault(architecture.stages[0], []).append(architecture)
+    return max(groups.values(), key=len)[:count]
 
 
 def _images(

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.launch import is_first_process, launchable, was_restarted
 from kit.cli.output import JsonOption, print_json, print_text
 from kit.cli.progress import RunNarrator, Ticker
 
 if TYPE_CHECKING:
+    from kit.events import RankSoFar
+    from kit.pipeline.evaluate import EvaluationRequest
     from kit.pipeline.scoring import ScoringJob
 
 
@@ -21,6 +24,7 @@ class Method(StrEnum):
     ONE_BY_ONE = "one-by-one"
 
 
+@launchable
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="RUN_OR_WEIGHTS", help="A run, or a weights file.")],
     pool: Annotated[
@@ -35,49 +39,78 @@ def evaluate(
     method: Annotated[
         Method, typer.Option("--method", help="Shared prefixes computed once, or each sub-network by itself.")
     ] = Method.TREE,
+    truth: Annotated[
+        str | None, typer.Option("--truth", metavar="FILE", help="For the rank figure on the way; default: the profile's.")
+    ] = None,
+    until_ci: Annotated[
+        float | None,
+        typer.Option("--until-ci", metavar="W", min=0, help="Stop once the 95 % interval of Pearson's r is at most W wide."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Calibrate each sub-network's BN, score it, write predictions. The same command continues."""
-    from kit.events import SubnetEvaluated
-    from kit.pipeline.evaluate import Evaluation, EvaluationRequest
-    from kit.pipeline.signals import stop_on_signals
+    from kit.pipeline.evaluate import EvaluationRequest
     from kit.recipe import load_profile
+    from kit.truth_file import find_truth
 
     request = EvaluationRequest(
         target=target,
         runs=runs,
         profile=None if profile is None else load_profile(profile),
+        truth=None if truth is None else find_truth(truth),
+        until_ci=until_ci,
         data=data,
         pool=pool,
         method=method.value,
         limit=limit,
-        fresh=fresh,
+        fresh=fresh and not was_restarted(),
     )
+    report = _execute(request)
+    if not is_first_process():
+        return
+    if json:
+        print_json(report)
+    else:
+        print_text(report["predictions"])
+
+
+def _execute(request: "EvaluationRequest") -> dict[str, Any]:
+    """Score, telling how it goes; returns the document of `--json` (of this process)."""
+    from kit.events import EvaluationFinished, RankSoFar, SubnetEvaluated
+    from kit.pipeline.evaluate import Evaluation
+    from kit.pipeline.signals import stop_on_signals
+    from kit.process_group import open_process_group
+    from kit.recipe.profile import RuntimeSettings
+
     codes: set[str] = set()
-    with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
-        evaluation = Evaluation(request)
+    subnets, rank = 0, None
+    timeout = (request.profile.runtime if request.profile else RuntimeSettings()).timeout_seconds
+    with stop_on_signals() as stop, open_process_group(timeout) as group, Ticker("sub-networks") as ticker:
+        evaluation = Evaluation(request, group)
         narrator = RunNarrator(ticker)
         started = time.perf_counter()
         for event in evaluation.execute(stop):
             narrator.tell(event)
             if isinstance(event, SubnetEvaluated):
                 codes.add(event.code)
+            elif isinstance(event, RankSoFar):
+                rank = event
+            elif isinstance(event, EvaluationFinished):
+                subnets = event.subnets
         seconds = time.perf_counter() - started
-        if stop():
+        if group.any(stop()):
             raise stop.error()
-    if json:
-        print_json(_report(evaluation.job, codes, seconds))
-    else:
-        print_text(str(evaluation.job.predictions))
+        return _report(evaluation.job, codes, seconds, subnets=subnets, rank=rank)
 
 
-def _report(job: "ScoringJob", codes: set[str], seconds: float) -> dict[str, Any]:
-    """The document of `--json`; `codes` were scored just now, in `seconds`."""
+def _report(job: "ScoringJob", codes: set[str], seconds: float, *, subnets: int, rank: "RankSoFar | None") -> dict[str, Any]:
+    """The document of `--json`; `codes` were scored just now, in `seconds`, `subnets` have a prediction."""
     scored = [architecture for architecture in job.pool.architectures if architecture.code in codes]
     images = job.calibration_images + job.data.val_size
     return {
-        "subnets": len(job.pool),
+        "subnets": subnets,
+        "pool_subnets": len(job.pool),
         "scored_now": len(scored),
         "images": job.data.val_size,
         "calibration_images": job.calibration_images,
@@ -85,5 +118,7 @@ def _report(job: "ScoringJob", codes: set[str], seconds: float) -> dict[str, Any
         "images_per_second": len(scored) * images / seconds,
         "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
         "macs_done": job.macs_done(scored),
+        "processes": job.hardware.group.size,
+        "rank_so_far": rank and {"n": rank.n, "pearson": rank.pearson, "kendall": rank.kendall},
         "predictions": str(job.predictions),
     }

@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import architecture, benchmark, dashboard, doctor, evaluate, export, rank, recipes, run, runs, weights
+from kit.cli import (
+    architecture,
+    benchmark,
+    dashboard,
+    doctor,
+    evaluate,
+    export,
+    rank,
+    recipes,
+    run,
+    runs,
+    submission,
+    weights,
+)
 from kit.cli.output import print_text, report_error
 from kit.errors import ExitCode, KitError
 
@@ -27,6 +40,7 @@ GROUPS = {
     "runs": runs.app,
     "weights": weights.app,
     "export": export.app,
+    "submission": submission.app,
     "benchmark": benchmark.app,
 }
 
@@ -65,9 +79,14 @@ for name, group in GROUPS.items():
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. Errors that are not meant for users keep their traceback."""
     try:
-        app(args=arguments, prog_name="kit")
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        app(args=given, prog_name="kit", obj=given)
     except KitError as error:
         report_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":  # how torch.distributed.run starts each process
+    main()

@@ -21,10 +21,12 @@ def narrate(message: str) -> None:
 
 
 def report_error(error: KitError) -> None:
-    """Say what was wrong and what to do next."""
-    narrate(f"error: {error}")
+    """Say what was wrong and what to do next; of several processes, also which one says it."""
+    rank = os.environ.get("RANK", "0")
+    who = "" if rank == "0" else f"[process {rank}] "
+    narrate(f"{who}error: {error}")
     if error.hint:
-        narrate(f"hint: {error.hint}")
+        narrate(f"{who}hint: {error.hint}")
 
 
 def print_json(document: object) -> None:

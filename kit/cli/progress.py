@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from kit.cli.output import narrate
 from kit.events import (
-    CheckpointSaved,
     EvaluationFinished,
     EvaluationStarted,
     Event,
@@ -15,6 +14,7 @@ from kit.events import (
     PhaseFinished,
     PhaseReused,
     PhaseStarted,
+    RankSoFar,
     RunStarted,
     StepDone,
     SubnetEvaluated,
@@ -137,8 +137,8 @@ class RunNarrator:
                 narrate(f"predictions: {event.predictions}")
             case Note():
                 narrate(event.message)
-            case CheckpointSaved():
-                pass
+            case RankSoFar():
+                self._tell_rank(event)
             case _:
                 pass
 
@@ -151,6 +151,14 @@ class RunNarrator:
         )
         self.ticker.unit = "sub-networks"
         self.ticker.start(event.subnets, event.done)
+
+    def _tell_rank(self, event: RankSoFar) -> None:
+        r, tau = (
+            f"{name} {figure['value']:+.3f} [{figure['low']:+.3f}, {figure['high']:+.3f}]"
+            for name, figure in (("Pearson r", event.pearson), ("Kendall tau", event.kendall))
+        )
+        self.ticker.close()
+        narrate(f"rank so far: {r}, {tau} ({event.n:,} of {event.scored:,} scored sub-networks have a known truth)")
 
     def _say(self, message: str) -> None:
         self.ticker.close()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.launch import is_first_process, launchable, process_count, was_restarted
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import RunNarrator, Ticker, duration
 from kit.errors import InputError
@@ -31,6 +32,7 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Ignore earlier resul
 
 
 @app.command("recipe")
+@launchable
 def recipe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe, or the path of a TOML file.")],
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="Data set and scale.")] = "nano",
@@ -63,7 +65,8 @@ def recipe(
         pool=pool,
         weights=weights,
         overrides=tuple(set_ or ()),
-        fresh=fresh,
+        fresh=fresh and not was_restarted(),
+        processes=process_count(),
     )
     if dry_run:
         _plan(request, as_json=json)
@@ -198,13 +201,19 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
     from kit.pipeline.recipe_run import RecipeRun
     from kit.pipeline.request import resolve
     from kit.pipeline.signals import stop_on_signals
+    from kit.process_group import open_process_group
     from kit.run_dir import describe_run
 
-    with stop_on_signals() as stop, Ticker("passes") as ticker:
-        run = RecipeRun(resolve(request), stop)
-        narrator = RunNarrator(ticker)
-        for event in run.execute():
-            narrator.tell(event)
+    with stop_on_signals() as stop, open_process_group(request.profile.runtime.timeout_seconds) as group:
+        run = RecipeRun(resolve(request), stop, group)
+        if not is_first_process():
+            for _ in run.execute():
+                pass
+            return
+        with Ticker("passes") as ticker:
+            narrator = RunNarrator(ticker)
+            for event in run.execute():
+                narrator.tell(event)
     directory = run.directory
     if as_json:
         report = run.comparison.report.to_json() if run.comparison else None

@@ -1,17 +1,20 @@
 """Calibration and scoring of sub-networks with inherited weights."""
 
 from kit.evaluation.accuracy import EvaluationImages, Score, calibrated_subnet, count_correct, evaluate_architectures
-from kit.evaluation.prefix_tree import CalibratedTree, evaluate_prefix_tree, units
+from kit.evaluation.prefix_tree import CalibratedTree, evaluate_prefix_tree, score_unit
 from kit.evaluation.results import ResultsFile
+from kit.evaluation.units import Unit, plan_units
 
 __all__ = [
     "CalibratedTree",
     "EvaluationImages",
     "ResultsFile",
     "Score",
+    "Unit",
     "calibrated_subnet",
     "count_correct",
     "evaluate_architectures",
     "evaluate_prefix_tree",
-    "units",
+    "plan_units",
+    "score_unit",
 ]

@@ -27,6 +27,8 @@ class EvaluationImages:
     statistics: Literal["average"] | float = "average"
     autocast: torch.dtype | None = None
     """Lower precision of the forward passes; BN statistics stay float32."""
+    fold: bool = False
+    """Multiply calibrated BN into the convolutions before classifying: faster, and rounds differently. Prefix tree only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 Train-mode BN uses batch statistics, so a block's activations and calibrated statistics depend on the stem and the blocks up
 to it alone. The tree of architectures is walked depth first, one batch of images at a time: memory is one activation per
-level, the statistics live in the nodes. Siblings of different inner width share conv1 (leading slices of one convolution).
+branching level, the statistics live in the nodes. Siblings share even more: convolution and BN act on each output channel by
+itself, so the narrower of two blocks with the same input is the leading channels of the wider one, as long as their inner
+widths agree; and their first convolutions are leading channels of the widest one in any case.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,54 +16,94 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kit.data import Batch
 from kit.evaluation.accuracy import EvaluationImages, Score
+from kit.evaluation.memory import in_halves
+from kit.evaluation.units import Unit, plan_units
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import elastic_conv, precision
-from kit.supernet.prefix import PathTree, Piece, families, grow
+from kit.supernet.prefix import PathTree, Piece, by_mid, families, grow
+from kit.supernet.slicing import leading_slice
 
-Unit = list[Architecture]
 TakeLogits = Callable[[Sequence[int], Tensor], None]
+Tick = Callable[[], None]
+"""Called again and again while the work goes on; what it raises ends it."""
 
 
 def evaluate_prefix_tree(
-    supernet: ElasticResNet | FewShotSupernet, architectures: Iterable[Architecture], images: EvaluationImages
+    supernet: ElasticResNet | FewShotSupernet, architectures: Sequence[Architecture], images: EvaluationImages
 ) -> Iterator[list[Score]]:
     """Scores of all architectures, one unit at a time: the same as `evaluate_architectures` gives, in another order.
 
     Peak memory depends on the largest unit, not on the number of architectures.
     """
-    for member, unit in units(supernet, architectures):
-        device = next(member.parameters()).device
-        correct = torch.zeros(len(unit), dtype=torch.int64, device=device)
-        total = 0
-        tree = CalibratedTree(member, unit, images)
-        for batch in images.validation:
-            tree.classify(batch.images, partial(_count, correct, batch.labels.to(device, non_blocking=True)))
-            total += len(batch.labels)
-        yield [Score(architecture, hits, total) for architecture, hits in zip(unit, correct.tolist(), strict=True)]
+    for unit in plan_units(supernet, architectures):
+        yield score_unit(supernet, unit, images)
 
 
-def _count(correct: Tensor, labels: Tensor, ends: Sequence[int], logits: Tensor) -> None:
-    # Stays on the device: no synchronisation while the tree is walked.
-    correct[ends] += (logits.argmax(dim=1) == labels).sum()
+def score_unit(
+    supernet: ElasticResNet | FewShotSupernet,
+    unit: Unit,
+    images: EvaluationImages,
+    *,
+    tick: Tick = lambda: None,
+    note: Callable[[str], None] = lambda message: None,
+) -> list[Score]:
+    """Calibrate and score the architectures of a unit together, in order.
+
+    When memory runs out, fewer of them are calibrated at once and fewer images are classified at once: the scores stay the
+    same, and `note` is told.
+    """
+    network = unit.network(supernet)
+
+    def score(part: Sequence[Architecture]) -> list[Score]:
+        return _score(CalibratedTree(network, part, images, tick=tick), part, images, note)
+
+    return in_halves(score, unit.architectures, what="sub-networks calibrated", note=note)
 
 
-def units(
-    supernet: ElasticResNet | FewShotSupernet, architectures: Iterable[Architecture]
-) -> Iterator[tuple[ElasticResNet, Unit]]:
-    """Subtrees to compute at once: those of one member that share stem and stage 1, by first use."""
-    groups: dict[tuple[int, object], Unit] = {}
-    for architecture in architectures:
-        cell = supernet.cell_of(architecture) if isinstance(supernet, FewShotSupernet) else 0
-        groups.setdefault((cell, architecture.stages[0]), []).append(architecture)
-    for unit in groups.values():
-        yield supernet.member_of(unit[0]) if isinstance(supernet, FewShotSupernet) else supernet, unit
+def _score(
+    tree: "CalibratedTree",
+    architectures: Sequence[Architecture],
+    images: EvaluationImages,
+    note: Callable[[str], None],
+) -> list[Score]:
+    device = next(tree.network.parameters()).device
+    correct = torch.zeros(len(architectures), dtype=torch.int64, device=device)
+    total = 0
+    for batch in images.validation:
+        count = partial(_count, tree, batch._replace(labels=batch.labels.to(device, non_blocking=True)), len(architectures))
+        for hits in in_halves(count, range(len(batch.labels)), what="images classified", note=note):
+            correct += hits
+        total += len(batch.labels)
+    return [Score(architecture, hits, total) for architecture, hits in zip(architectures, correct.tolist(), strict=True)]
+
+
+def _count(tree: "CalibratedTree", batch: Batch, architectures: int, rows: range) -> list[Tensor]:
+    """Correct predictions per architecture on these rows; a walk that runs out of memory leaves nothing behind."""
+    part = slice(rows.start, rows.stop)
+    hits = torch.zeros(architectures, dtype=torch.int64, device=batch.labels.device)
+    tree.classify(batch.images[part], _Count(hits, batch.labels[part]))
+    return [hits]
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Counts correct predictions on the device: nothing waits for it while the tree is walked."""
+
+    hits: Tensor
+    labels: Tensor
+
+    def __call__(self, ends: Sequence[int], logits: Tensor) -> None:
+        found = (logits.argmax(dim=1) == self.labels).sum()
+        for end in ends:
+            self.hits[end] += found
 
 
 @dataclass(slots=True)
 class Statistics:
-    """Running statistics of one BN layer of one node."""
+    """Running statistics of one BN layer at one place of the tree."""
 
     mean: Tensor
     variance: Tensor
@@ -69,20 +111,28 @@ class Statistics:
 
 @dataclass(slots=True)
 class Node:
-    """A tree node with the calibrated statistics of its BN layers, in the order of their use."""
+    """A place in the tree: what follows it, and the calibrated statistics of the layers that its children share."""
 
     children: dict[Piece, "Node"] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
-    statistics: list[Statistics] = field(default_factory=list)
+    statistics: dict[tuple[object, ...], Statistics] = field(default_factory=dict)
 
 
 class CalibratedTree:
-    """A unit of one supernet, calibrated on the calibration batches of `images` when it is made."""
+    """Architectures of one supernet, calibrated on the calibration batches of `images` when the tree is made."""
 
-    def __init__(self, network: ElasticResNet, unit: Unit, images: EvaluationImages) -> None:
+    def __init__(
+        self,
+        network: ElasticResNet,
+        architectures: Iterable[Architecture],
+        images: EvaluationImages,
+        *,
+        tick: Tick = lambda: None,
+    ) -> None:
         self.network: Any = network  # timm's layers have no precise types
         self.images = images
-        self.root = _node(grow(enumerate(unit)))
+        self.tick = tick
+        self.root = _node(grow(enumerate(architectures)))
         self._momentum: float | None = None
         for number, batch in enumerate(images.calibration, 1):
             # An average over batches is a momentum of 1 / n at the n-th, in nn.BatchNorm2d too.
@@ -91,78 +141,97 @@ class CalibratedTree:
         self._momentum = None
 
     def classify(self, images: Tensor, take: TakeLogits) -> None:
-        """Send decoded images through every node; `take(positions in the unit, logits)` is called per distinct shape."""
+        """Send decoded images through every node; `take(positions of architectures, logits)` is called once per shape."""
         self._walk(images, take)
 
     def _walk(self, images: Tensor, take: TakeLogits | None) -> None:
         with torch.no_grad(), precision(self.network.fc.weight.device, self.images.autocast):
-            self._descend(self.root, self.images.prepare(images), take)
+            # A stack of generators, not recursion: no frame holds an activation that nothing needs any more.
+            stack = [self._expand(self.root, self.images.prepare(images), take)]
+            while stack:
+                step = next(stack[-1], None)
+                if step is None:
+                    stack.pop()
+                else:
+                    stack.append(self._expand(*step, take))
+                    self.tick()
+                del step
 
-    def _descend(self, node: Node, x: Tensor, take: TakeLogits | None) -> None:
+    def _expand(self, node: Node, x: Tensor, take: TakeLogits | None) -> Iterator[tuple[Node, Tensor]]:
+        """Children of a node with their activations, one after another."""
         if node.ends and take is not None:
             take(node.ends, self.network.forward_head(x))
-        for family in families(node.children):
-            shared = self._shared(family, x)
-            for piece in family:
-                child = node.children[piece]
-                self._descend(child, self._finish(piece, child, x, shared), take)
+        waiting = families(node.children)
+        held = [x]
+        del x  # from here on nothing holds an activation longer than it is needed
+        while waiting:
+            family = waiting.pop(0)
+            compute = self._stem if family[0].stage < 0 else self._block
+            for piece, output in compute(family, node, held[0] if waiting else held.pop()):
+                held_output = [output]
+                del output
+                yield node.children[piece], held_output.pop()
 
-    def _shared(self, family: Sequence[Piece], x: Tensor) -> list[Tensor]:
-        """The convolutions that siblings have in common, at the largest width of any of them."""
-        first = family[0]
-        widest_mid = max(piece.mid_channels for piece in family)
-        widest_out = max(piece.out_channels for piece in family)
-        if first.stage < 0:
-            return [elastic_conv(self.network.conv1, x, widest_out)]
-        block = self.network.stages[first.stage][first.block]
-        convolved = [elastic_conv(block.conv1, x, widest_mid)]
-        if block.downsample is not None:
-            convolved.append(elastic_conv(block.downsample[0], x, widest_out))
-        return convolved
-
-    def _finish(self, piece: Piece, node: Node, x: Tensor, shared: list[Tensor]) -> Tensor:
-        """The rest of the stem or a block, from its shared convolutions."""
+    def _stem(self, family: list[Piece], node: Node, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
         network = self.network
-        layers = _Layers(node, self._momentum)
-        if piece.stage < 0:
-            stem: Tensor = network.maxpool(F.relu(layers.normalise(network.bn1, shared[0][:, : piece.out_channels])))
-            return stem
-        block = network.stages[piece.stage][piece.block]
-        hidden = F.relu(layers.normalise(block.bn1, shared[0][:, : piece.mid_channels]), inplace=True)
-        result = layers.normalise(block.bn2, elastic_conv(block.conv2, hidden, piece.out_channels))
-        shortcut = x
+        widest = max(piece.out_channels for piece in family)
+        x = F.relu(self._conv_bn(network.conv1, network.bn1, x, widest, node, ("stem",)), inplace=True)
+        return _narrowed([network.maxpool(x)], family)
+
+    def _block(self, family: list[Piece], node: Node, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+        """A block at all widths of its family: each part is computed once, at the largest width that is asked for."""
+        place = family[0].stage, family[0].block
+        block = self.network.stages[place[0]][place[1]]
+        widest = max(piece.mid_channels for piece in family)
+        hidden = F.relu(self._conv_bn(block.conv1, block.bn1, x, widest, node, (*place, "bn1")), inplace=True)
         if block.downsample is not None:
-            shortcut = layers.normalise(block.downsample[1], shared[1][:, : piece.out_channels])
-        result += shortcut
-        return F.relu(result, inplace=True)
+            conv, bn = block.downsample
+            widest = max(piece.out_channels for piece in family)
+            x = self._conv_bn(conv, bn, x, widest, node, (*place, "downsample"))
+        waiting = list(by_mid(family).items())
+        while waiting:
+            mid, alike = waiting.pop(0)
+            widest = max(piece.out_channels for piece in alike)
+            result = self._conv_bn(block.conv2, block.bn2, hidden[:, :mid], widest, node, (*place, mid))
+            result += x[:, :widest]
+            held = [F.relu(result, inplace=True)]
+            del result
+            if not waiting:
+                del hidden, x
+            yield from _narrowed(held, alike)
 
-
-class _Layers:
-    """The BN layers of one node, asked for in order."""
-
-    def __init__(self, node: Node, momentum: float | None) -> None:
-        self._node = node
-        self._momentum = momentum
-        self._next = 0
-
-    def normalise(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
-        """BN with this node's own statistics, which take the batch in while calibrating."""
-        channels = x.shape[1]
-        if self._next == len(self._node.statistics):
+    def _conv_bn(
+        self, conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor, channels: int, node: Node, key: tuple[object, ...]
+    ) -> Tensor:
+        """Convolution and BN with the statistics under `key`, which take the batch in while calibrating."""
+        if key not in node.statistics:
             blank = torch.zeros(channels, device=x.device, dtype=bn.weight.dtype)
-            self._node.statistics.append(Statistics(blank, torch.ones_like(blank)))
-        own = self._node.statistics[self._next]
-        self._next += 1
-        return F.batch_norm(
-            x,
-            own.mean,
-            own.variance,
-            bn.weight[:channels],
-            bn.bias[:channels],
-            self._momentum is not None,
-            self._momentum or 0.0,
-            bn.eps,
-        )
+            node.statistics[key] = Statistics(blank, torch.ones_like(blank))
+        own = node.statistics[key]
+        scale, shift = bn.weight[:channels], bn.bias[:channels]
+        if self.images.fold and self._momentum is None:
+            factor = scale * torch.rsqrt(own.variance + bn.eps)
+            weight = leading_slice(conv.weight, channels, x.shape[1]) * factor[:, None, None, None]
+            return F.conv2d(x, weight, shift - own.mean * factor, conv.stride, conv.padding)
+        x = elastic_conv(conv, x, channels)
+        calibrating = self._momentum is not None
+        return F.batch_norm(x, own.mean, own.variance, scale, shift, calibrating, self._momentum or 0.0, bn.eps)
+
+
+def _narrowed(held: list[Tensor], family: Sequence[Piece]) -> Iterator[tuple[Piece, Tensor]]:
+    """The output of a family, `held` by nobody else, cut to each member's channels; given away with the last one."""
+    for position, piece in enumerate(family, 1):
+        whole = held[0] if position < len(family) else held.pop()
+        cut = [_leading_channels(whole, piece.out_channels)]
+        del whole
+        yield piece, cut.pop()
+
+
+def _leading_channels(x: Tensor, channels: int) -> Tensor:
+    if x.shape[1] == channels:
+        return x
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return x[:, :channels].contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def _node(tree: PathTree) -> Node:

@@ -1,7 +1,7 @@
-"""`kit evaluate`: score a pool with the weights of a run or of a file, resumable sub-network by sub-network."""
+"""`kit evaluate`: score a pool with the weights of a run or of a file, resumable unit by unit."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from kit.errors import InputError
 from kit.events import Event
 from kit.files import exclusive_lock, read_json, sha256_of_file
 from kit.pipeline.hardware import choose_hardware
+from kit.pipeline.rank_so_far import RankMeter
 from kit.pipeline.request import open_pool, open_profile_data
 from kit.pipeline.scoring import Method, ScoringJob, score_pool
 from kit.pool import Pool
+from kit.process_group import ProcessGroup
 from kit.recipe import Profile, load_profile
 from kit.run_dir import RunDirectory, find_run, require_directory
 from kit.supernet.weights import load_supernet
+from kit.truth_file import load_truth, shipped_truths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +32,17 @@ class EvaluationRequest:
     limit: int | None = None
     method: Method = "tree"
     fresh: bool = False
+    truth: Path | None = None
+    """What the rank figure on the way is measured against; by default the profile's shipped truth."""
+    until_ci: float | None = None
 
 
 class Evaluation:
     """An opened evaluation; `job` says what it costs and where its results go."""
 
-    def __init__(self, request: EvaluationRequest) -> None:
+    def __init__(self, request: EvaluationRequest, group: ProcessGroup | None = None) -> None:
         self.request = request
+        self.group = group or ProcessGroup()
         file = Path(request.target)
         if file.is_file():
             self.job, self._lock, self._holder = self._for_file(file)
@@ -44,11 +51,23 @@ class Evaluation:
 
     def execute(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Score what is missing and write the predictions; ends early, results kept, on a stop."""
+        request = self.request
         with self._locked():
-            yield from score_pool(self.job, should_stop, fresh=self.request.fresh)
+            yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=self._meter(), until_ci=request.until_ci)
 
     def _locked(self) -> AbstractContextManager[None]:
-        return exclusive_lock(self._lock, holder=self._holder)
+        return exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext()
+
+    def _meter(self) -> RankMeter | None:
+        path = self.request.truth or shipped_truths().get(self.job.profile.name)
+        if path is not None:
+            return RankMeter(load_truth(path))
+        if self.request.until_ci is not None:
+            raise InputError(
+                f"no truth is shipped for profile {self.job.profile.name}: --until-ci has nothing to compare with",
+                hint="name one with --truth FILE",
+            )
+        return None
 
     def _for_run(self, run: RunDirectory) -> tuple[ScoringJob, Path, str]:
         request = self.request
@@ -59,7 +78,7 @@ class Evaluation:
         profile = request.profile or load_profile(str(run.profile))
         data_spec = request.data or resolved["inputs"]["data"]
         pool = self._limited(open_pool(profile, request.pool or run.pool))
-        whole = request.pool is None and request.limit is None
+        whole = request.pool is None and request.limit is None and request.until_ci is None
         job = self._job(run.weights, sha256, profile, data_spec, pool, seed=resolved["seed"], folder=run.path)
         if whole:
             job = replace(job, predictions=run.predictions)
@@ -89,7 +108,7 @@ class Evaluation:
             weights_sha256=sha256,
             data=data,
             profile=profile,
-            hardware=choose_hardware(profile),
+            hardware=choose_hardware(profile, self.group),
             pool=pool,
             seed=seed,
             results=folder / "evaluations.jsonl",

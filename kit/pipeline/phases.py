@@ -1,6 +1,7 @@
 """Training a recipe's phases, each once: a phase that is already there under its key is reused."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kit.errors import StorageError
+from kit.errors import InputError, StorageError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
 from kit.pipeline.request import ResolvedRun
@@ -41,7 +42,14 @@ class PhaseRunner:
     def __init__(self, resolved: ResolvedRun, hardware: Hardware, should_stop: Callable[[], bool]) -> None:
         self.resolved = resolved
         self.hardware = hardware
+        self.group = hardware.group
         self.should_stop = should_stop
+        batch_size = resolved.profile.training.batch_size
+        if batch_size % self.group.size:
+            raise InputError(
+                f"a batch of {batch_size} images cannot be split among {self.group.size} processes evenly",
+                hint="choose another number of processes, or --set profile.training.batch_size=N",
+            )
         self.space = resolved.profile.search_space
         self.published = resolved.profile.published_space
         partition = resolved.recipe.partition
@@ -55,7 +63,7 @@ class PhaseRunner:
         """Train or reuse every phase; ends early, with everything saved, when a stop is asked for."""
         for phase in self.resolved.phases:
             yield from self._run_phase(phase)
-            if self.should_stop():
+            if self.group.any(self.should_stop()):
                 return
 
     def final_supernet(self) -> ElasticResNet | FewShotSupernet:
@@ -72,15 +80,15 @@ class PhaseRunner:
         key = content_key(self._identity(phase, settings))
         folder = phases_folder(self.resolved.request.runs) / key
         manifest = folder / "phase.json"
-        with exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})"):
-            if self.resolved.request.fresh:
+        with self._locked(folder, phase, key):
+            if self.group.is_first and self.resolved.request.fresh:
                 manifest.unlink(missing_ok=True)
                 CheckpointStore(folder).clear()
-            if manifest.exists():
+            if self.group.share(manifest.exists()):
                 yield PhaseReused(phase=phase.name, key=key, steps=settings.steps, paths_per_step=phase.paths_per_step)
             else:
                 yield from self._train(phase, settings, key, folder)
-                if not manifest.exists():
+                if not self.group.share(manifest.exists()):
                     return
         weights = Weights(folder / "weights.safetensors", read_json(manifest, sha256=str)["sha256"])
         if cell is not None:
@@ -90,6 +98,14 @@ class PhaseRunner:
         self.first_epoch += phase.epochs
         if isinstance(phase, PretrainPhase):
             self.teacher = weights
+
+    @contextmanager
+    def _locked(self, folder: Path, phase: Phase, key: str) -> Iterator[None]:
+        """Be the one process group that trains this phase."""
+        with ExitStack() as stack:
+            if self.group.is_first:
+                stack.enter_context(exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})"))
+            yield
 
     def _train(self, phase: Phase, settings: PhaseSettings, key: str, folder: Path) -> Iterator[Event]:
         network = self.network(self.current).to(self.hardware.device)
@@ -103,7 +119,7 @@ class PhaseRunner:
             shared=self.resolved.profile.training.step == "shared",
         )
         store = CheckpointStore(folder)
-        first_step = read_json(store.manifest, step=int)["step"] if store.manifest.exists() else 0
+        first_step = store.steps_done()
         yield PhaseStarted(
             phase=phase.name,
             key=key,
@@ -133,7 +149,8 @@ class PhaseRunner:
         if steps_done < settings.steps:
             return
         loss = sum(last_epoch) / len(last_epoch)
-        self._finish(phase, settings, key, folder, network, loss)
+        if self.group.is_first:
+            self._finish(phase, settings, key, folder, network, loss)
         yield PhaseFinished(phase=phase.name, key=key, steps=settings.steps, loss=loss)
 
     def _finish(
@@ -182,6 +199,9 @@ class PhaseRunner:
             "first_epoch": settings.first_epoch,
             "parent_sha256": self.current.sha256,
         }
+        if self.group.size > 1:
+            # Each process normalises by its own part of the batch, so the weights depend on how many there are.
+            identity["processes"] = self.group.size
         if isinstance(phase, CandidatePhase):
             identity["pool"] = self.resolved.pool.fingerprint
             if phase.cell is not None:

@@ -9,10 +9,12 @@ from kit.events import Event, EventLog, Note, PhaseFinished, RankMeasured, RunFi
 from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
+from kit.pipeline.rank_so_far import RankMeter
 from kit.pipeline.request import ResolvedRun, claim_run
 from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
+from kit.process_group import ProcessGroup
 from kit.recipe import Profile
 from kit.run_dir import RunDirectory
 from kit.supernet.weights import load_supernet, save_weights
@@ -22,13 +24,15 @@ DURABLE = (PhaseFinished, RunFinished, RunStopped)
 
 
 class RecipeRun:
-    """One resolved run and its directory."""
+    """One resolved run and its directory; several processes may work on it as a group, whose first one writes."""
 
-    def __init__(self, resolved: ResolvedRun, stop: StopFlag) -> None:
+    def __init__(self, resolved: ResolvedRun, stop: StopFlag, group: ProcessGroup | None = None) -> None:
         self.resolved = resolved
         self.stop = stop
-        self.hardware = choose_hardware(resolved.profile)
-        self.directory = claim_run(resolved)
+        self.group = group or ProcessGroup()
+        self.hardware = choose_hardware(resolved.profile, self.group)
+        claimed = claim_run(resolved) if self.group.is_first else None
+        self.directory = RunDirectory(self.group.share(claimed and claimed.path) or Path())
         self.comparison: Joined | None = None
 
     def execute(self) -> Iterator[Event]:
@@ -36,6 +40,14 @@ class RecipeRun:
 
         Raises `StopRequestedError` when a signal came (everything is saved), and `KitError` for anything that stops the run.
         """
+        if self.group.is_first:
+            yield from self._execute()
+            return
+        yield from self._work()
+        if self.group.any(self.stop()):
+            raise self.stop.error()
+
+    def _execute(self) -> Iterator[Event]:
         resolved, run = self.resolved, self.directory
         with run.locked(), EventLog(run.events) as log:
             continued = run.events.stat().st_size > 0
@@ -55,7 +67,7 @@ class RecipeRun:
                 for event in self._work():
                     log.append(event, durable=isinstance(event, DURABLE))
                     yield event
-                if self.stop():
+                if self.group.any(self.stop()):
                     raise self.stop.error()
                 finished = RunFinished(run=run.id)
                 log.append(finished, durable=True)
@@ -68,12 +80,13 @@ class RecipeRun:
 
     def _work(self) -> Iterator[Event]:
         yield from self._train()
-        if self.stop():
+        if self.group.any(self.stop()):
             return
         yield from self._score()
-        if self.stop():
+        if self.group.any(self.stop()):
             return
-        yield self._rank()
+        if self.group.is_first:
+            yield self._rank()
 
     def _rank(self) -> Event:
         """Compare with the truth shipped for the profile, after everything else: truth never reaches training."""
@@ -93,10 +106,12 @@ class RecipeRun:
         run = self.directory
         phases = PhaseRunner(self.resolved, self.hardware, self.stop)
         yield from phases.run()
-        if self.stop():
+        if self.group.any(self.stop()):
             return
-        save_weights(phases.final_supernet().cpu(), run.weights)
-        write_json(run.weights_manifest, {run.weights.name: sha256_of_file(run.weights)})
+        if self.group.is_first:
+            save_weights(phases.final_supernet().cpu(), run.weights)
+            write_json(run.weights_manifest, {run.weights.name: sha256_of_file(run.weights)})
+        self.group.barrier()
 
     def _score(self) -> Iterator[Event]:
         resolved, run = self.resolved, self.directory
@@ -112,7 +127,8 @@ class RecipeRun:
             results=run.path / "evaluations.jsonl",
             predictions=run.predictions,
         )
-        yield from score_pool(job, self.stop)
+        truth = shipped_truths().get(resolved.profile.name)
+        yield from score_pool(job, self.stop, meter=None if truth is None else RankMeter(load_truth(truth)))
 
 
 def compare_with_truth(run: RunDirectory, profile: Profile, truth: Path) -> Joined:

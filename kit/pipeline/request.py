@@ -30,6 +30,8 @@ class RunRequest:
     weights: Path | None = None
     overrides: tuple[str, ...] = ()
     fresh: bool = False
+    processes: int = 1
+    """How many train together; each normalises by its own part of a batch, so the results depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ def resolve(request: RunRequest) -> ResolvedRun:
         "data_fingerprint": data.fingerprint,
         "pool_fingerprint": pool.fingerprint,
         "weights_sha256": weights_sha256,
+        "processes": request.processes,
     }
     return ResolvedRun(request=request, data=data, pool=pool, weights_sha256=weights_sha256, settings=settings)
 
@@ -115,7 +118,7 @@ def claim_run(resolved: ResolvedRun) -> RunDirectory:
     require_directory(request.runs)
     base = request.runs / run_id(resolved)
     existing = _attempts(base)
-    for path in existing:
+    for path in reversed(existing):
         if not request.fresh and _same(read_json(path / "resolved.json"), resolved.settings):
             return RunDirectory(path.resolve())
     if existing and not request.fresh:
@@ -139,6 +142,8 @@ def run_id(resolved: ResolvedRun) -> str:
         chosen["pool"] = resolved.pool.fingerprint
     if request.weights is not None:
         chosen["weights"] = resolved.weights_sha256
+    if request.processes > 1:
+        chosen["processes"] = request.processes
     name = f"{request.recipe.name}-{request.profile.name}-s{request.seed}"
     return f"{name}-{content_key(chosen)[:6]}" if chosen else name
 
@@ -173,7 +178,7 @@ def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
 
 
 def _comparable(stored: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in stored.items() if key not in ("kit", "inputs")}
+    return {"processes": 1, **{key: value for key, value in stored.items() if key not in ("kit", "inputs")}}
 
 
 def _same(stored: dict[str, Any], settings: dict[str, Any]) -> bool:

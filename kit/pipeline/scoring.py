@@ -1,15 +1,21 @@
-"""Calibrating and scoring a pool with a supernet's weights, resumable sub-network by sub-network."""
+"""Calibrating and scoring a pool with a supernet's weights, unit by unit: resumable, and by several processes at once."""
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from kit.data import Data, normalize
-from kit.evaluation import EvaluationImages, ResultsFile, Score, evaluate_architectures, evaluate_prefix_tree, units
-from kit.events import EvaluationFinished, EvaluationStarted, Event, SubnetEvaluated
+from kit.evaluation import EvaluationImages, ResultsFile, Score, Unit, evaluate_architectures, plan_units, score_unit
+from kit.evaluation.prefix_tree import Tick
+from kit.evaluation.results import Counts
+from kit.evaluation.sweep import ScoreUnit, UnitDone, sweep
+from kit.evaluation.units import UNIT_SIZE
+from kit.events import EvaluationFinished, EvaluationStarted, Event, Note, RankSoFar, SubnetEvaluated
 from kit.files import content_key
+from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.recipe import Profile
 from kit.search_space import Architecture, macs
@@ -39,29 +45,27 @@ class ScoringJob:
     def key(self) -> str:
         """What a result depends on besides the architecture; results of another key are not reused."""
         profile = self.profile
-        return content_key(
-            {
-                "weights": self.weights_sha256,
-                "data": self.data.fingerprint,
-                "images": [profile.resolution, profile.images.augmentation],
-                "calibration": profile.calibration.model_dump(mode="json"),
-                "precision": profile.training.precision,
-                "seed": self.seed,
-                "method": self.method,
-            }
-        )
+        identity = {
+            "weights": self.weights_sha256,
+            "data": self.data.fingerprint,
+            "images": [profile.resolution, profile.images.augmentation],
+            "calibration": profile.calibration.model_dump(mode="json"),
+            "precision": profile.training.precision,
+            "seed": self.seed,
+            "method": self.method,
+        }
+        if profile.evaluation.fold_batch_norm:
+            identity["fold_batch_norm"] = True
+        return content_key(identity)
 
     @property
     def calibration_images(self) -> int:
         return self.profile.calibration.batches * self.profile.calibration.batch_size
 
-    def missing(self, results: Collection[str]) -> list[Architecture]:
-        """What is still to be scored: a subtree with any gap whole, so that a resumed sweep rounds as an undisturbed one."""
-        architectures = self.pool.architectures
-        if self.method == "tree":
-            gaps = [unit for _, unit in units(self.supernet, architectures) if any(a.code not in results for a in unit)]
-            return [architecture for unit in gaps for architecture in unit]
-        return [architecture for architecture in architectures if architecture.code not in results]
+    @cached_property
+    def units(self) -> list[Unit]:
+        """The pool in the portions and the order in which it is scored: the same for every process and every start."""
+        return plan_units(self.supernet, self.pool.architectures, UNIT_SIZE if self.method == "tree" else 1)
 
     def macs_one_by_one(self, architectures: Iterable[Architecture]) -> int:
         """Multiply-adds of calibrating and scoring each of these sub-networks by itself."""
@@ -71,9 +75,9 @@ class ScoringJob:
         """Multiply-adds that the job's method needs for these sub-networks."""
         if self.method == "one-by-one":
             return self.macs_one_by_one(architectures)
-        return self._images * sum(
-            tree_macs(grow(enumerate(unit)), **self._scale) for _, unit in units(self.supernet, architectures)
-        )
+        chosen = set(architectures)
+        planned = ([each for each in unit.architectures if each in chosen] for unit in self.units)
+        return self._images * sum(tree_macs(grow(enumerate(unit)), **self._scale) for unit in planned)
 
     @property
     def _images(self) -> int:
@@ -89,48 +93,108 @@ class ScoringJob:
         }
 
 
-def score_pool(job: ScoringJob, should_stop: Callable[[], bool], *, fresh: bool = False) -> Iterator[Event]:
-    """Score what has no result yet, then write the predictions; ends early, results kept, on a stop."""
+def score_pool(
+    job: ScoringJob,
+    should_stop: Callable[[], bool],
+    *,
+    fresh: bool = False,
+    meter: RankMeter | None = None,
+    until_ci: float | None = None,
+) -> Iterator[Event]:
+    """Score what has no result yet, then write the predictions; ends early, results kept, on a stop.
+
+    Every process of the job's group works on it; the first one reports. With a `meter` it also reports how well the scores
+    rank so far, and stops scoring once the 95 % interval of Pearson's r is at most `until_ci` wide.
+    """
+    group = job.hardware.group
     results_file = ResultsFile(job.results, job.key)
-    if fresh:
-        job.results.unlink(missing_ok=True)
-    results = results_file.read()
-    missing = job.missing(results)
-    done = len(job.pool) - len(missing)
-    yield EvaluationStarted(
-        subnets=len(job.pool), done=done, images=job.data.val_size, calibration_images=job.calibration_images
-    )
+    results: dict[str, Counts] = {}
+    if group.is_first:
+        if fresh:
+            results_file.clear()
+        results_file.merge()
+        results = results_file.read()
+    # A unit with any gap is scored whole, so that a resumed sweep rounds as an undisturbed one.
+    gaps = [position for position, unit in enumerate(job.units) if any(a.code not in results for a in unit.architectures)]
+    missing = [job.units[position] for position in group.share(gaps)]
+    progress = _Progress(job, results, len(job.pool) - sum(map(len, missing)))
+    if group.is_first:
+        yield EvaluationStarted(
+            subnets=len(job.pool), done=progress.done, images=job.data.val_size, calibration_images=job.calibration_images
+        )
     if missing:
-        with results_file.appending() as writer:
-            started = time.perf_counter()
-            for scores in _score(job, missing):
-                seconds, started = (time.perf_counter() - started) / len(scores), time.perf_counter()
-                for score in scores:
-                    writer.append(score)
-                    done += 1
-                    results[score.architecture.code] = (score.correct, score.images)
-                    yield SubnetEvaluated(
-                        code=score.architecture.code,
-                        correct=score.correct,
-                        images=score.images,
-                        done=done,
-                        subnets=len(job.pool),
-                        seconds=seconds,
-                    )
-                if should_stop() and done < len(job.pool):
-                    return
-    accuracies = {code: correct / images for code, (correct, images) in results.items()}
-    write_predictions(job.predictions, job.pool, [accuracies[code] for code in job.pool.codes])
-    yield EvaluationFinished(subnets=len(job.pool), predictions=str(job.predictions))
+        with closing(sweep(missing, _scorer(job), results_file, group, should_stop)) as finished:
+            for done in finished:
+                yield from progress.add(done)
+                figure = meter and meter.measure(progress.accuracies)
+                if figure:
+                    yield figure
+                    if until_ci is not None and _width(figure) <= until_ci and progress.done < len(job.pool):
+                        yield Note(message=_why_early(figure, progress.done, len(job.pool)))
+                        progress.enough = True
+                        break
+    if group.any(should_stop()):
+        return
+    group.barrier()  # nobody writes results any more
+    if group.is_first:
+        results_file.merge()
+        pool = job.pool.subset(progress.accuracies) if progress.enough else job.pool
+        write_predictions(job.predictions, pool, [progress.accuracies[code] for code in pool.codes])
+        yield EvaluationFinished(subnets=len(pool), predictions=str(job.predictions))
 
 
-def _score(job: ScoringJob, missing: list[Architecture]) -> Iterator[list[Score]]:
-    """Scores in the portions in which the method produces them."""
+class _Progress:
+    """What has been scored so far, as the first process knows it."""
+
+    def __init__(self, job: ScoringJob, results: dict[str, Counts], done: int) -> None:
+        wanted = set(job.pool.codes)
+        self.accuracies = {code: correct / images for code, (correct, images) in results.items() if code in wanted}
+        self.job = job
+        self.done = done
+        self.enough = False
+
+    def add(self, finished: UnitDone) -> Iterator[Event]:
+        for message in finished.notes:
+            yield Note(message=message)
+        # Other processes work at the same time: the pool as a whole takes a fraction of what each one needs.
+        seconds = finished.seconds / len(finished.unit) / self.job.hardware.group.size
+        for architecture, correct in zip(finished.unit.architectures, finished.correct, strict=True):
+            self.done += 1
+            self.accuracies[architecture.code] = correct / finished.images
+            yield SubnetEvaluated(
+                code=architecture.code,
+                correct=correct,
+                images=finished.images,
+                done=self.done,
+                subnets=len(self.job.pool),
+                seconds=seconds,
+            )
+
+
+def _width(figure: RankSoFar) -> float:
+    return figure.pearson["high"] - figure.pearson["low"]
+
+
+def _why_early(figure: RankSoFar, done: int, subnets: int) -> str:
+    return (
+        f"stopped after {done:,} of {subnets:,} sub-networks: Pearson's 95 % interval is {_width(figure):.4f} wide; "
+        "the same command without --until-ci scores the rest"
+    )
+
+
+def _scorer(job: ScoringJob) -> ScoreUnit:
+    """The job's way of scoring a unit."""
     supernet = job.supernet.to(job.hardware.device).eval()
     images = evaluation_images(job)
-    if job.method == "tree":
-        return evaluate_prefix_tree(supernet, missing, images)
-    return ([score] for score in evaluate_architectures(supernet, missing, images))
+
+    def one_by_one(unit: Unit, tick: Tick, note: Callable[[str], None]) -> list[Score]:
+        tick()
+        return list(evaluate_architectures(supernet, unit.architectures, images))
+
+    def tree(unit: Unit, tick: Tick, note: Callable[[str], None]) -> list[Score]:
+        return score_unit(supernet, unit, images, tick=tick, note=note)
+
+    return tree if job.method == "tree" else one_by_one
 
 
 def evaluation_images(job: ScoringJob) -> EvaluationImages:
@@ -145,4 +209,5 @@ def evaluation_images(job: ScoringJob) -> EvaluationImages:
         prepare=lambda images: normalize(images, job.data, device=hardware.device, channels_last=hardware.channels_last),
         statistics=calibration.statistics,
         autocast=hardware.autocast,
+        fold=job.profile.evaluation.fold_batch_norm,
     )

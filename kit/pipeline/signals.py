@@ -1,9 +1,12 @@
 """Stopping in good order: a signal sets a flag, the work looks at the flag after each step."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+import torch.distributed as dist
 
 from kit.errors import ExitCode, StopRequestedError
 
@@ -15,8 +18,12 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._launcher = os.getppid() if dist.is_torchelastic_launched() else None
 
     def __call__(self) -> bool:
+        if self._launcher is not None and os.getppid() != self._launcher:
+            # Nobody would notice any more if another process of the run were lost.
+            self.signal = self.signal or signal.SIGTERM
         return self.signal is not None
 
     @property
@@ -25,10 +32,10 @@ class StopFlag:
 
     def error(self) -> StopRequestedError:
         """What to raise once everything is saved."""
-        assert self.signal is not None
+        number = self.signal or signal.SIGTERM  # another process of the run was told to stop
         return StopRequestedError(
-            f"stopped by {self.signal.name}; everything so far is saved",
-            exit_code=_CODES[self.signal],
+            f"stopped by {number.name}; everything so far is saved",
+            exit_code=_CODES[number],
             hint="run the same command again to continue",
         )
 

@@ -63,6 +63,8 @@ class EvaluationSettings(Strict):
     """Images per forward pass when accuracy is measured."""
 
     batch_size: PositiveInt = 256
+    fold_batch_norm: bool = False
+    """Multiply calibrated BN into the convolutions first: faster, but rounds differently, so predictions may change."""
 
 
 class PoolSettings(Strict):
@@ -93,6 +95,8 @@ class RuntimeSettings(Strict):
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads for PyTorch's operators; 0 leaves its default."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """How long the processes of one run wait for one that is silent."""
 
 
 class Profile(Strict):

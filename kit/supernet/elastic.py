@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kit.search_space import IN_CHANNELS, RESNET48, SLOTS, Architecture, SearchSpace, Stem
+from kit.supernet.slicing import leading_slice
 
 
 def elastic_conv(conv: nn.Conv2d, x: Tensor, out_channels: int) -> Tensor:
     """Convolve with the leading slice of the weights that fits `x` and `out_channels`."""
-    weight = conv.weight[:out_channels, : x.shape[1]]
+    weight = leading_slice(conv.weight, out_channels, x.shape[1])
     return F.conv2d(x, weight, None, conv.stride, conv.padding)
 
 

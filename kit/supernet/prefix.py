@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from kit.search_space import IN_CHANNELS, Architecture, SearchSpace, layers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Piece:
     """One shareable part of a path: the stem (stage -1) or a block, with its widths."""
 
@@ -54,8 +54,16 @@ def families(children: Iterable[Piece]) -> list[list[Piece]]:
     return list(groups.values())
 
 
+def by_mid(family: Iterable[Piece]) -> dict[int, list[Piece]]:
+    """Siblings by inner width: those that agree in it differ in how many channels of the same output they keep."""
+    groups: dict[int, list[Piece]] = {}
+    for piece in family:
+        groups.setdefault(piece.mid_channels, []).append(piece)
+    return groups
+
+
 def tree_macs(tree: PathTree, *, space: SearchSpace, resolution: int, num_classes: int) -> int:
-    """Multiply-adds per image of computing every node once, siblings sharing conv1 at the largest of their widths."""
+    """Multiply-adds per image of computing every node once, siblings sharing what they can at their largest width."""
     largest = space.whole.largest
     sizes = {layer.name: layer for layer in layers(largest, space=space, resolution=resolution, num_classes=num_classes)}
 
@@ -75,7 +83,8 @@ def tree_macs(tree: PathTree, *, space: SearchSpace, resolution: int, num_classe
                 continue
             name = f"layer{family[0].stage + 1}.{family[0].block}"
             total += conv(f"{name}.conv1", channels, max(piece.mid_channels for piece in family))
-            total += sum(conv(f"{name}.conv2", piece.mid_channels, piece.out_channels) for piece in family)
+            for mid, alike in by_mid(family).items():
+                total += conv(f"{name}.conv2", mid, max(piece.out_channels for piece in alike))
             if f"{name}.downsample.0" in sizes:
                 total += conv(f"{name}.downsample.0", channels, widest_out)
         pending += [(child, piece.out_channels) for piece, child in node.children.items()]

@@ -23,6 +23,10 @@ class CheckpointStore:
     def manifest(self) -> Path:
         return self.folder / "checkpoint.json"
 
+    def steps_done(self) -> int:
+        """Steps behind the newest checkpoint, 0 without one."""
+        return int(read_json(self.manifest, step=int)["step"]) if self.manifest.exists() else 0
+
     def save(self, step: int, network: nn.Module, optimizer: torch.optim.SGD, sampler_state: dict[str, Any]) -> None:
         """Write the state after `step` steps; the one before stays until the new one is complete."""
         tensors = {f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}

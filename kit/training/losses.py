@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kit.search_space import Architecture
 from kit.supernet.elastic import precision
+from kit.supernet.slicing import gradients_into_slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def separate_backward(
     soft_labels = None if teacher_logits is None else teacher_logits.detach().softmax(dim=1)
     losses = []
     for path in paths:
-        with precision(images.device, autocast):
+        with precision(images.device, autocast), gradients_into_slices():
             logits = network(images, path.architecture)
         cross_entropy, loss = path_loss(logits, labels, path, soft_labels)
         loss.backward()

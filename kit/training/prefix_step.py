@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import precision
 from kit.supernet.prefix import PathTree, Piece, grow
+from kit.supernet.slicing import gradients_into_slices
 from kit.training.losses import Path, path_loss
 
 
@@ -67,7 +68,7 @@ class _SharedStep:
         x.backward(branching.grad)
 
     def _forward(self, piece: Piece, x: Tensor) -> Tensor:
-        with precision(x.device, self.autocast):
+        with precision(x.device, self.autocast), gradients_into_slices():
             if piece.stage < 0:
                 return self.network.forward_stem(x, piece.out_channels)
             block = self.network.stages[piece.stage][piece.block]

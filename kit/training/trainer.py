@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kit.data import Batch, Data, normalize
 from kit.errors import TrainingStoppedError
 from kit.events import CandidateReplaced, CheckpointSaved, Event, StepDone
+from kit.process_group import ProcessGroup
 from kit.recipe import OptimizerSettings
 from kit.training.checkpoint import CheckpointStore
 from kit.training.losses import Path, separate_backward
@@ -27,6 +28,7 @@ class PhaseSettings:
     epochs: int
     steps_per_epoch: int
     batch_size: int
+    """Images of one step, over all processes."""
     learning_rate: float
     """Of the first epoch, scaling done."""
     optimizer: OptimizerSettings
@@ -41,9 +43,10 @@ class PhaseSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """Where and in which number format a step is computed."""
+    """Where, in which number format and beside which other processes a step is computed."""
 
     device: torch.device
+    group: ProcessGroup = field(default_factory=ProcessGroup)
     autocast: torch.dtype | None = None
     channels_last: bool = False
 
@@ -92,8 +95,11 @@ def train_phase(
 
     A stop saves a checkpoint first, so nothing is lost. Raises `TrainingStoppedError` before the optimizer step when a loss
     is not finite; the last checkpoint stays as it is.
+
+    Of several processes each trains the same paths on its own part of the batch; gradients and losses are averaged in one
+    exchange per step, BN statistics stay each process's own, the first one writes.
     """
-    network = runner.network.train()
+    network, group = runner.network.train(), runner.hardware.group
     optimizer = make_optimizer(network, settings.optimizer, settings.learning_rate)
     step, sampler_state = store.load(network, optimizer)
     if sampler_state:
@@ -104,11 +110,12 @@ def train_phase(
         rate = learning_rate_at(settings.learning_rate, epoch, settings.epochs)
         set_learning_rate(optimizer, rate)
         started = time.perf_counter()
-        for batch in _rest_of_epoch(settings, runner.data, step):
+        for batch in _rest_of_epoch(settings, runner.data, step, group):
             data_seconds = time.perf_counter() - started
             paths = sampler.paths(step)
             clear_gradients(optimizer)
-            losses = runner.backward(batch, paths).tolist()
+            mean_losses, stopping = group.average(network, runner.backward(batch, paths), should_stop())
+            losses = mean_losses.tolist()
             check_finite(losses, paths, settings.name, step)
             optimizer.step()
             replacement = sampler.finish_step(step)
@@ -126,10 +133,9 @@ def train_phase(
                 removed, added = replacement.removed.code, replacement.added.code
                 yield CandidateReplaced(phase=settings.name, step=step, removed=removed, added=added)
             step += 1
-            stopping = should_stop()
             if step == settings.steps:
                 require_finite(network, settings.name, step)
-            elif stopping or time.monotonic() - saved_at >= checkpoint_seconds:
+            elif group.is_first and (stopping or time.monotonic() - saved_at >= checkpoint_seconds):
                 require_finite(network, settings.name, step)
                 store.save(step, network, optimizer, sampler.state())
                 saved_at = time.monotonic()
@@ -139,15 +145,17 @@ def train_phase(
             started = time.perf_counter()
 
 
-def _rest_of_epoch(settings: PhaseSettings, data: Data, step: int) -> Iterator[Batch]:
-    """The batches from `step` (counted in the phase) to the end of its epoch."""
+def _rest_of_epoch(settings: PhaseSettings, data: Data, step: int, group: ProcessGroup) -> Iterator[Batch]:
+    """This process's batches from `step` (counted in the phase) to the end of its epoch."""
     epoch, within = divmod(step, settings.steps_per_epoch)
     return data.train_batches(
         seed=settings.seed,
         epoch=settings.first_epoch + epoch,
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_size // group.size,
         start=within,
         steps=settings.steps_per_epoch,
+        rank=group.rank,
+        world_size=group.size,
     )
 
 

@@ -92,10 +92,10 @@ def test_results_of_another_key_are_ignored_and_kept(tmp_path):
     first, second = architectures(2)
     old, new = (ResultsFile(tmp_path / "results", key * 64) for key in "ab")
     with old.appending() as writer:
-        writer.append(Score(first, 3, 10))
+        writer.append([Score(first, 3, 10)])
     assert new.read() == {} and old.read() == {first.code: (3, 10)}
     with new.appending() as writer:
-        writer.append(Score(second, 4, 10))
+        writer.append([Score(second, 4, 10)])
     assert new.read() == {second.code: (4, 10)} and old.read() == {first.code: (3, 10)}
 
 
@@ -104,10 +104,10 @@ def test_a_damaged_result_is_dropped_and_the_others_stay(tmp_path):
     results = ResultsFile(tmp_path / "results", "c" * 64)
     with results.appending() as writer:
         for correct, architecture in enumerate(some):
-            writer.append(Score(architecture, correct, 10))
+            writer.append([Score(architecture, correct, 10)])
     lines = results.path.read_bytes().splitlines(keepends=True)
-    results.path.write_bytes(lines[0] + lines[1].replace(b'"correct":1', b'"correct":9') + lines[2][:-5])
+    results.path.write_bytes(lines[0] + lines[1].replace(b":1}}", b":9}}") + lines[2][:-5])
     assert results.read() == {some[0].code: (0, 10)}
     with results.appending() as writer:
-        writer.append(Score(some[1], 1, 10))
+        writer.append([Score(some[1], 1, 10)])
     assert results.read() == {some[0].code: (0, 10), some[1].code: (1, 10)}

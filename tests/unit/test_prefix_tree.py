@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.data import Batch
-from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, units
+from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
+from kit.evaluation.units import spread
 from kit.search_space import SearchSpace, Stem, macs
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
@@ -100,12 +101,47 @@ def test_the_supernet_is_left_as_it_was():
     assert not network.training
 
 
-def test_units_hold_every_architecture_once_and_share_stage_1():
-    chosen = sample(SPACE, 60, 4)
-    found = [unit for _, unit in units(supernet(), chosen)]
+def plan(network, chosen, size):
+    return [unit.architectures for unit in plan_units(network, chosen, size)]
+
+
+@pytest.mark.parametrize("count", [60, 700])
+def test_units_hold_every_architecture_once(count):
+    chosen = sample(SPACE, count, 4)
+    found = plan(supernet(), chosen, 16)
     assert sorted(a.code for unit in found for a in unit) == sorted(a.code for a in chosen)
+    assert all(len(unit) <= 16 for unit in found)
+    assert found == plan(supernet(), chosen, 16), "another process plans the same"
+
+
+def test_small_pools_are_scored_by_subtrees_alone():
+    found = plan(supernet(), sample(SPACE, 60, 4), 16)
     assert all(len({a.stages[0] for a in unit}) == 1 for unit in found)
-    assert len({unit[0].stages[0] for unit in found}) == len(found)
+
+
+def test_large_pools_begin_with_a_sample_of_all_sizes():
+    chosen = sample(SPACE, 1000, 5)
+    found = plan(supernet(), chosen, 25)
+    size = lambda a: macs(a, space=SPACE, resolution=16, num_classes=5)  # noqa: E731
+    ordered = sorted(map(size, chosen))
+    first = sorted(size(a) for unit in found[:2] for a in unit)
+    assert len(first) == 50
+    # A spread sample has every size class in its share: each tenth of the sample lies near the same tenth of the pool.
+    for tenth in range(1, 10):
+        position = sum(value <= first[5 * tenth] for value in ordered) / len(ordered)
+        assert abs(position - tenth / 10) < 0.06
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=200))
+def test_an_order_by_spread_visits_everything_once(sizes):
+    assert sorted(spread(sizes)) == list(range(len(sizes)))
+
+
+def test_sub_supernets_are_planned_apart():
+    cells = [SPACE.restrict(max_depths=(5, 5, 8, 3)), SPACE.restrict(min_depths=(2, 2, 2, 4))]
+    network = FewShotSupernet([supernet(0), supernet(7)], cells)
+    for unit in plan(network, sample(SPACE, 700, 6), 16):
+        assert len({network.cell_of(architecture) for architecture in unit}) == 1
 
 
 @given(st.integers(0, 10_000))

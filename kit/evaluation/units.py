@@ -1,0 +1,103 @@
+"""In which portions and in which order a pool is scored: a spread sample first, then subtrees that share the most."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kit.randomness import derive_random
+from kit.search_space import Architecture, macs
+from kit.supernet import ElasticResNet, FewShotSupernet
+from kit.supernet.prefix import pieces
+
+UNIT_SIZE = 64
+"""Architectures of a unit at most: what a killed process loses, how finely work is divided. Costs 1 to 2 % of sharing."""
+SAMPLE_SHARE = 20
+"""At most one architecture in so many is scored out of its subtree, for an early answer."""
+MAX_SAMPLE = 2048
+RESOLUTION = 224
+"""Only the order of sizes matters here, and that hardly depends on the resolution."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+Supernet = ElasticResNet | FewShotSupernet
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Architectures of one supernet (or sub-supernet) that are scored together, on one set of shared prefixes."""
+
+    architectures: tuple[Architecture, ...]
+
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+    def network(self, supernet: Supernet) -> ElasticResNet:
+        """The network that holds the unit's weights."""
+        return supernet.member_of(self.architectures[0]) if isinstance(supernet, FewShotSupernet) else supernet
+
+
+def plan_units(supernet: Supernet, architectures: Sequence[Architecture], size: int = UNIT_SIZE) -> list[Unit]:
+    """Every architecture once, in units of at most `size`, in the order in which to score them.
+
+    Large pools begin with a sample spread evenly over the range of multiply-adds, so that what is scored so far stands for
+    the whole pool after every unit of it. The rest follows by subtrees: architectures that share stem and stage 1,
+    neighbours in the tree together, the units in random (but always the same) order.
+    """
+    sampled = min(len(architectures) // SAMPLE_SHARE, MAX_SAMPLE)
+    taken = spread(_macs(supernet, architectures))[:sampled] if sampled >= size else []
+    sample = [architectures[index] for index in taken]
+    left_out = set(taken)
+    rest = [architecture for index, architecture in enumerate(architectures) if index not in left_out]
+    planned = [
+        Unit(tuple(group))
+        for start in range(0, len(sample), size)
+        for group in _by_cell(supernet, sample[start : start + size]).values()
+    ]
+    subtrees = [unit for group in _by_cell_and_stage_1(supernet, rest).values() for unit in _cut(group, size)]
+    derive_random("sweep order").shuffle(subtrees)
+    return planned + subtrees
+
+
+def spread(sizes: Sequence[int]) -> list[int]:
+    """Positions in an order whose every beginning is spread evenly over the sorted `sizes`.
+
+    The fractional parts of multiples of the golden ratio fill the unit interval evenly, however many are taken.
+    """
+    by_size = sorted(range(len(sizes)), key=lambda index: (sizes[index], index))
+    ranks = sorted(range(len(sizes)), key=lambda number: number * GOLDEN % 1.0)
+    order = [0] * len(sizes)
+    for rank, number in enumerate(ranks):
+        order[number] = by_size[rank]
+    return order
+
+
+def _macs(supernet: Supernet, architectures: Sequence[Architecture]) -> list[int]:
+    return [
+        macs(each, space=supernet.space, resolution=RESOLUTION, num_classes=supernet.num_classes) for each in architectures
+    ]
+
+
+def _by_cell(supernet: Supernet, architectures: Iterable[Architecture]) -> dict[object, list[Architecture]]:
+    groups: dict[object, list[Architecture]] = {}
+    for architecture in architectures:
+        groups.setdefault(_cell(supernet, architecture), []).append(architecture)
+    return groups
+
+
+def _by_cell_and_stage_1(supernet: Supernet, architectures: Iterable[Architecture]) -> dict[object, list[Architecture]]:
+    groups: dict[object, list[Architecture]] = {}
+    for architecture in architectures:
+        groups.setdefault((_cell(supernet, architecture), architecture.stages[0]), []).append(architecture)
+    return groups
+
+
+def _cell(supernet: Supernet, architecture: Architecture) -> int:
+    return supernet.cell_of(architecture) if isinstance(supernet, FewShotSupernet) else 0
+
+
+def _cut(group: list[Architecture], size: int) -> list[Unit]:
+    """Parts of nearly equal size, neighbours in the tree kept together."""
+    if len(group) > size:
+        group = sorted(group, key=pieces)
+    parts = -(-len(group) // size)
+    length = -(-len(group) // parts)
+    return [Unit(tuple(group[start : start + length])) for start in range(0, len(group), length)]

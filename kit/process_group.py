@@ -1,0 +1,125 @@
+"""Several processes as one: agree on a value, average gradients, share a key-value store. One process is a group of one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from kit.errors import CommunicationError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessGroup:
+    """This process among `size` others that run the same command. The default is a process on its own."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    timeout_seconds: float = 600.0
+    """How long a silent process is waited for."""
+    store: Store | None = None
+    """What the processes know in common; it belongs to the launcher, so it outlives them."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def share(self, value: T) -> T:
+        """The first process's `value`, everywhere. All processes have to ask."""
+        if self.size == 1:
+            return value
+        box = [value]
+        with lost_processes():
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process has this wish. All processes have to ask."""
+        if self.size == 1:
+            return wish
+        wishes = torch.tensor([int(wish)])
+        with lost_processes():
+            dist.all_reduce(wishes)
+        return bool(wishes.item())
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        self.share(None)
+
+    def average(self, network: nn.Module, losses: Tensor, stop: bool) -> tuple[Tensor, bool]:
+        """Replace every gradient by its mean over the processes, in one all-reduce however many paths made it.
+
+        Losses and the wish to stop travel with it, so that all processes decide alike: returns the mean `losses` and
+        whether any process wants to stop. Every process must hold gradients of the same parameters.
+        """
+        if self.size == 1:
+            return losses, stop
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        parts = [losses.to(gradients[0]), gradients[0].new_tensor([float(stop)])]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), *parts])
+        with lost_processes():
+            dist.all_reduce(flat)
+        flat /= self.size
+        sizes = [part.numel() for part in (*gradients, *parts)]
+        *means, mean_losses, stopping = flat.split(sizes)
+        torch._foreach_copy_(gradients, [mean.view_as(gradient) for mean, gradient in zip(means, gradients, strict=True)])
+        return mean_losses, bool(stopping > 0)
+
+
+def launched() -> bool:
+    """Whether a launcher (torchrun, or anything that sets its variables) started this process as one of a group."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
+@contextmanager
+def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
+    """Join the group this process was started for; without a launcher, a group of one.
+
+    Raises `CommunicationError` when the others do not come within `timeout_seconds`.
+    """
+    if not launched():
+        yield ProcessGroup(timeout_seconds=timeout_seconds)
+        return
+    timeout = timedelta(seconds=timeout_seconds)
+    with lost_processes():
+        store, rank, size = next(rendezvous("env://", timeout=timeout))
+        store.set_timeout(timeout)
+        # Gradients travel by NCCL where they lie on GPUs, agreements always by Gloo.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+    try:
+        yield ProcessGroup(
+            rank=rank,
+            size=size,
+            local_rank=local_rank,
+            timeout_seconds=timeout_seconds,
+            store=PrefixStore("kit", store),
+        )
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def lost_processes() -> Iterator[None]:
+    """Turn what torch raises when a process or the store is gone into a `CommunicationError`."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError) as error:  # torch's DistError is a RuntimeError, Gloo raises a plain one
+        raise CommunicationError(
+            f"another process of this run does not answer: {str(error).splitlines()[0]}",
+            hint="everything up to the last checkpoint is kept: run the same command again to continue",
+        ) from error

@@ -10,7 +10,7 @@ from kit.search_space import STAGES, Architecture, SearchSpace, layers
 from kit.submission.history import History
 
 WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 46, 52
+LEFT, RIGHT, TOP, BOTTOM = 72, 20, 46, 52
 INK, SOFT, GRID = "#24292f", "#6e7781", "#e6e9ec"
 BLUE, ORANGE, GREY = "#2f6fb0", "#d9730d", "#9aa4ae"
 PHASE_COLOURS = ("#2f6fb0", "#d9730d", "#3f8f5b", "#8a5fb5", "#b8453f", "#5c7480")
@@ -93,7 +93,7 @@ class Plot:
         yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, self.x_label, colour=INK, anchor="middle")
         middle = (TOP + HEIGHT - BOTTOM) / 2
         yield (
-            f'<text transform="translate(16 {_n(middle)}) rotate(-90)" text-anchor="middle" font-size="12" '
+            f'<text transform="translate(15 {_n(middle)}) rotate(-90)" text-anchor="middle" font-size="12" '
             f'fill="{INK}">{escape(self.y_label)}</text>'
         )
 
@@ -135,7 +135,7 @@ def draw_losses(history: History) -> bytes | None:
         if index:
             plot.line([(index, plot.y_range[0]), (index, plot.y_range[1])], GRID, width=1)
         plot.line([(index + share, value) for share, value in curve], colour)
-        shown = name if len(name) * len(curves) < 84 else name[: max(2, 84 // len(curves))]
+        shown = name[: max(3, 100 // len(curves))]
         plot.text(plot.x(index + 0.5), HEIGHT - BOTTOM + 18, shown, colour=colour, anchor="middle", size=11)
     return plot.svg()
 

@@ -1,0 +1,72 @@
+"""`kit submission check`: every rule runs over one typed submission and reports all that it finds; nothing is executed."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kit.errors import KitError
+from kit.submission.archive import Archive
+from kit.submission.checks import predictions, provenance, structure, weights
+from kit.submission.checks.registry import Finding, Problem, Rule, select_rules
+from kit.submission.checks.submission import Submission
+
+__all__ = ["CheckReport", "Finding", "check_archive", "rule_ids"]
+
+MODULES = (structure, predictions, weights, provenance)  # imported, because importing registers their rules
+MAX_FINDINGS = 20
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What every rule found; a rule that found nothing is there too, once."""
+
+    checks: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule of level error found anything; warnings are for people."""
+        return all(finding.ok or finding.level == "warning" for finding in self.checks)
+
+    @property
+    def failed(self) -> list[str]:
+        """Ids of the rules that found something, warnings included."""
+        return list(dict.fromkeys(finding.id for finding in self.checks if not finding.ok))
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `kit submission check --json`."""
+        return {"ok": self.ok, "checks": [finding.to_json() for finding in self.checks]}
+
+
+def check_archive(path: Path, *, skip: Collection[str] = (), rules: str | None = None) -> CheckReport:
+    """Run all rules of a version (None: the newest) but the skipped ones over an archive.
+
+    Raises `InputError` for an unknown id or version, `StorageError` for a file that is no archive or cannot be read.
+    """
+    chosen = select_rules(rules, skip)
+    with Archive(Path(path)) as archive:
+        submission = Submission(archive)
+        return CheckReport(tuple(finding for rule in chosen for finding in _run(rule, submission)))
+
+
+def rule_ids(rules: str | None = None) -> list[str]:
+    """The ids that `--skip` knows."""
+    return [rule.id for rule in select_rules(rules, ())]
+
+
+def _run(rule: Rule, submission: Submission) -> Iterator[Finding]:
+    found = 0
+    for found, problem in enumerate(islice(_problems(rule, submission), MAX_FINDINGS + 1), 1):
+        message = "and more" if found > MAX_FINDINGS else problem.message
+        yield Finding(rule.id, rule.level, False, problem.file, message, rule.fix)
+    if not found:
+        yield Finding(rule.id, rule.level, True, "", rule.holds, rule.fix)
+
+
+def _problems(rule: Rule, submission: Submission) -> Iterator[Problem]:
+    try:
+        yield from rule.check(submission)
+    except KitError as error:
+        # What a rule needs is absent or damaged: another rule says so, but this one has not passed either.
+        yield Problem("", f"cannot be judged: {error}"[:400])

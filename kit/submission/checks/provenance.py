@@ -1,0 +1,287 @@
+"""Rules about where it came from: recipe, log, environment, rank, everything that follows from them, and the challenge."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from kit import __version__
+from kit.errors import StorageError
+from kit.pool import Pool
+from kit.recipe import PretrainPhase, Profile, Recipe, to_toml
+from kit.submission import layout
+from kit.submission.checks.documents import explain
+from kit.submission.checks.registry import Problem, rule
+from kit.submission.checks.submission import Submission
+from kit.submission.documents import license_text, make_figures, make_readme, make_reproduce
+from kit.submission.provenance import clean_data_spec
+from kit.submission.sbom import SPEC_VERSION, make_sbom
+from kit.truth_file import load_truth, rank_predictions, shipped_truths
+
+TOLERANCE = 1e-6
+M = TypeVar("M", Recipe, Profile)
+NEEDED_PACKAGES = ("numpy", "safetensors", "timm", "torch")
+# What an SVG can do besides being a picture: run, fetch, refer, include.
+ACTIVE_SVG = re.compile(
+    rb"(?i)<\s*(?:script|foreignObject|image|use|iframe|embed|object|a|animate\w*|set|style|link|audio|video)\b"
+    rb"|<[!?]|\bon[a-z]+\s*=|href|url\s*\(|javascript:|data:|@import|&(?!amp;|lt;|gt;|quot;|apos;)"
+)
+SVG_START = b'<svg xmlns="http://www.w3.org/2000/svg" '
+
+
+@rule("recipe", "recipe.toml and profile.toml say what resolved.json says, and what ran")
+def _recipe(submission: Submission) -> Iterator[Problem]:
+    resolved = submission.resolved
+    if resolved.kind != "recipe":
+        yield Problem(layout.RESOLVED, f"it is of a run of kind {resolved.kind!r}, expected a recipe")
+    wanted = submission.recipe
+    yield from _toml_problems(submission, layout.RECIPE, Recipe, wanted)
+    # How a run is executed is no part of what ran, so only the profile's file holds it.
+    document = submission.toml(layout.PROFILE)
+    settings = submission.profile.model_copy(update={"runtime": type(submission.profile.runtime)()})
+    found = _parse(Profile, document, layout.PROFILE)
+    if found.model_copy(update={"runtime": settings.runtime}) != settings:
+        yield Problem(layout.PROFILE, f"it differs from {layout.RESOLVED} in {_difference(found, settings)}")
+    if to_toml(found).encode() != submission.archive.read(layout.PROFILE):
+        yield Problem(layout.PROFILE, "it is not written as the kit writes it")
+    for name in (resolved.inputs.data, resolved.inputs.pool, resolved.inputs.weights):
+        if name is not None and (clean_data_spec(name) != name or "\\" in name or name.startswith("/")):
+            yield Problem(layout.RESOLVED, f"the input {name[:60]!r} is a place, not a name")
+
+
+@rule("events", "the log is whole, and tells of this recipe, seed and pool from the first phase to the last score")
+def _events(submission: Submission) -> Iterator[Problem]:
+    at = partial(Problem, layout.EVENTS)
+    yield from map(at, submission.log.foreign)
+    history, resolved = submission.log.history, submission.resolved
+    for start in history.starts:
+        told = (start.recipe, start.profile, start.seed)
+        if told != (wanted := (submission.recipe.name, submission.profile.name, resolved.seed)):
+            yield at(f"a start of the run tells of recipe, profile and seed {told}, resolved.json of {wanted}")
+        if list(start.phases) != (phases := [phase.name for phase in _phases(submission)]):
+            yield at(f"a start of the run tells of phases {', '.join(start.phases)[:100]}, expected {', '.join(phases)}")
+    if len({start.run for start in history.starts}) > 1:
+        yield at("it tells of several runs")
+    yield from map(at, _phase_problems(submission))
+    if history.scored != len(submission.pool):
+        yield at(f"it tells of {history.scored} scored sub-networks, the pool has {len(submission.pool)}")
+    if not history.finished:
+        yield at("it does not tell that the run was finished")
+    for code, counts in history.counts.items():
+        if submission.counts.get(code, counts) != counts:
+            yield at(
+                f"{code[:60]} got {counts[0]} of {counts[1]} right, {layout.EVALUATIONS} says {submission.counts[code]}"
+            )
+
+
+@rule("environment", "the versions and the platform of the run are recorded")
+def _environment(submission: Submission) -> Iterator[Problem]:
+    missing = [name for name in NEEDED_PACKAGES if name not in submission.environment.packages]
+    if missing:
+        yield Problem(layout.ENVIRONMENT, f"it does not record the versions of {', '.join(missing)}")
+
+
+@rule("rank", "rank.json is what the run measured, and what measuring again gives")
+def _rank(submission: Submission) -> Iterator[Problem]:
+    history = submission.log.history
+    if layout.RANK not in submission.archive:
+        if history.rank is not None:
+            yield Problem(layout.RANK, f"it is missing, although {layout.EVENTS} tells of a rank")
+        return
+    found = submission.rank
+    document = submission.document(layout.RANK)
+    if found.n > len(submission.predictions):
+        yield Problem(layout.RANK, f"it counts {found.n} architectures, the submission has {len(submission.predictions)}")
+    for name, interval in (("pearson", found.pearson), ("kendall", found.kendall), ("spearman", found.spearman)):
+        if not interval.low <= interval.value <= interval.high:
+            yield Problem(layout.RANK, f"{name} {interval.value} lies outside of its interval")
+    if history.rank != document:
+        yield Problem(
+            layout.RANK, f"{layout.EVENTS} tells of another rank: {_first_difference(document, history.rank or {})}"
+        )
+    truth = shipped_truths().get(submission.profile.name)
+    if truth is not None:
+        difference = _first_difference(document, _measure(submission))
+        if difference:
+            yield Problem(layout.RANK, f"measuring again gives another rank: {difference}")
+
+
+@rule("sbom", "the bill of materials lists the packages of the environment and every file with its hash")
+def _sbom(submission: Submission) -> Iterator[Problem]:
+    document = submission.document(layout.SBOM)
+    if not isinstance(document, dict) or (document.get("bomFormat"), document.get("specVersion")) != (
+        "CycloneDX",
+        SPEC_VERSION,
+    ):
+        yield Problem(layout.SBOM, f"it is no CycloneDX {SPEC_VERSION} document")
+        return
+    archive = submission.archive
+    hashed = {name: archive.sha256(name) for name in archive.names() if name not in (*layout.SEALS, layout.SBOM)}
+    wanted = make_sbom(submission.environment.model_dump(), hashed, kit=submission.manifest.kit)
+    if difference := _first_difference(document, wanted):
+        yield Problem(layout.SBOM, f"it does not fit the archive: {difference}")
+
+
+@rule("documents", "README.md, LICENSE and reproduce.sh are what the kit writes for this run")
+def _documents(submission: Submission) -> Iterator[Problem]:
+    if submission.manifest.kit != __version__:
+        return  # the rule `kit-version` says so
+    archive = submission.archive
+    for name, make in (
+        (layout.LICENSE, license_text),
+        (layout.README, partial(make_readme, archive)),
+        (layout.REPRODUCE, partial(make_reproduce, archive)),
+    ):
+        try:
+            wanted = make()
+        except (LookupError, TypeError, ValueError) as error:
+            yield Problem(name, f"it cannot be compared, because what it is made from is not whole ({error!r})"[:200])
+            continue
+        if archive.read(name) != wanted:
+            yield Problem(name, "it differs from what the kit writes for this run")
+
+
+@rule("figures", "figures are plain pictures, and show this run's numbers")
+def _figures(submission: Submission) -> Iterator[Problem]:
+    archive = submission.archive
+    found = {name: archive.read(name) for name in archive.names() if name.startswith(layout.FIGURES)}
+    for name, data in found.items():
+        if active := ACTIVE_SVG.search(data):
+            yield Problem(name, f"it holds something that runs or refers to other files: {active[0][:40]!r}")
+        elif not data.startswith(SVG_START):
+            yield Problem(name, "it is no SVG picture")
+    if submission.manifest.kit != __version__:
+        return  # another version may draw otherwise; the rule `kit-version` says so
+    pool = [submission.architectures[entry.code] for entry in submission.pool if entry.code in submission.architectures]
+    try:
+        wanted = make_figures(archive, pool, submission.log.history)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        yield Problem(layout.FIGURES, f"they cannot be compared, because what they show is not whole ({error!r})"[:200])
+        return
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            yield Problem(name, "this figure is missing")
+        elif found[name] != wanted.get(name):
+            yield Problem(name, "it is not the figure of this run")
+
+
+@rule(
+    "no-truth",
+    "no accuracies of stand-alone training went into the run",
+    fix="train and score without the truth, then build again",
+)
+def _no_truth(submission: Submission) -> Iterator[Problem]:
+    known = [entry.name for entry in submission.pool if entry.accuracy]
+    if known:
+        yield Problem(layout.POOL, f"{len(known)} entries came with accuracies, {known[0][:60]!r} first")
+    truths = {path.name for path in shipped_truths().values()}
+    inputs = submission.resolved.inputs
+    for given in (inputs.pool, inputs.weights, inputs.data):
+        if given is not None and (given in truths or "truth" in given.lower()):
+            yield Problem(layout.RESOLVED, f"the run's input {given[:60]!r} looks like a truth")
+    order = submission.log.history.order
+    last_score = max((at for at, kind in enumerate(order) if kind == "scores"), default=-1)
+    first_rank = order.index("rank") if "rank" in order else len(order)
+    if any(kind == "phase" for kind in order[first_rank:]) or first_rank < last_score:
+        yield Problem(layout.EVENTS, "the truth was opened before the last phase or score was done")
+
+
+@rule(
+    "several-supernets",
+    "one supernet scores all sub-networks",
+    level="warning",
+    fix="tell the organisers, whose rules ask for one supernet",
+)
+def _several_supernets(submission: Submission) -> Iterator[Problem]:
+    partition = submission.recipe.partition
+    if partition is not None:
+        yield Problem(
+            layout.RECIPE, f"the recipe declares {partition.size} sub-supernets, each scores the architectures of its cell"
+        )
+
+
+@rule(
+    "kit-version", "it was built by this version of kit", level="warning", fix="check it with the version that built it, too"
+)
+def _kit_version(submission: Submission) -> Iterator[Problem]:
+    if submission.manifest.kit != __version__:
+        made, own = submission.manifest.kit[:40], __version__
+        yield Problem(
+            layout.MANIFEST, f"kit {made} built it, this is {own}: README, reproduce.sh and figures were not made again"
+        )
+
+
+def _phases(submission: Submission) -> list[Any]:
+    given = submission.resolved.weights_sha256 is not None
+    return [phase for phase in submission.recipe.phases if not (given and isinstance(phase, PretrainPhase))]
+
+
+def _phase_problems(submission: Submission) -> Iterator[str]:
+    told = submission.log.history.phases
+    wanted = {phase.name: phase for phase in _phases(submission)}
+    if not submission.log.history.starts:
+        yield "it does not tell of a start"
+    for name in told.keys() - wanted.keys():
+        yield f"it tells of a phase {name[:60]!r} that the recipe does not have"
+    for name, phase in wanted.items():
+        found = told.get(name)
+        if found is None or not (found.finished or found.reused):
+            yield f"it does not tell of the end of phase {name}"
+        elif not found.reused:
+            ran = (found.method, found.epochs, found.paths)
+            if ran != (asked := (phase.method, phase.epochs, phase.paths_per_step)):
+                yield f"phase {name} ran with method, epochs and paths {ran}, the recipe says {asked}"
+            if found.steps_seen != found.steps:
+                yield f"phase {name} has {found.steps} steps, the log ends after {found.steps_seen}"
+
+
+def _toml_problems(submission: Submission, name: str, kind: type[Recipe], wanted: Recipe) -> Iterator[Problem]:
+    found = _parse(kind, submission.toml(name), name)
+    if found != wanted:
+        yield Problem(name, f"it differs from {layout.RESOLVED} in {_difference(found, wanted)}")
+    if to_toml(found).encode() != submission.archive.read(name):
+        yield Problem(name, "it is not written as the kit writes it")
+
+
+def _parse(kind: type[M], document: dict[str, Any], name: str) -> M:
+    try:
+        return kind.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        raise StorageError(f"{name}: {explain(error)}") from error
+
+
+def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
+    return _first_difference(found.model_dump(mode="json"), wanted.model_dump(mode="json"))
+
+
+def _measure(submission: Submission) -> dict[str, Any]:
+    """The rank of these predictions against the truth that the kit ships for the profile."""
+    entries = submission.predictions
+    architectures = tuple(submission.space.parse(entry.code) for entry in entries)
+    pool = Pool(tuple(entry.name for entry in entries), architectures, tuple(entry.accuracy or 0.0 for entry in entries))
+    truth = load_truth(shipped_truths()[submission.profile.name])
+    return rank_predictions(pool, truth, **submission.scale).report.to_json()
+
+
+def _first_difference(found: Any, wanted: Any, where: str = "") -> str:
+    """Where two JSON values differ, and how; empty when they do not. Floats may differ by rounding."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in [*wanted, *(key for key in found if key not in wanted)]:
+            path = f"{where}.{key}" if where else str(key)
+            if key not in found or key not in wanted:
+                return f"{path[:80]} is {'missing' if key not in found else 'unexpected'}"
+            if difference := _first_difference(found[key], wanted[key], path):
+                return difference
+        return ""
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        pairs = enumerate(zip(found, wanted, strict=True))
+        return next((d for i, (a, b) in pairs if (d := _first_difference(a, b, f"{where}.{i}"))), "")
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (found, wanted))
+    if (numbers and abs(found - wanted) <= TOLERANCE * isinstance(found, float)) or (
+        type(found) is type(wanted) and found == wanted
+    ):
+        return ""
+    return f"{where[:80]} is {str(found)[:60]}, expected {str(wanted)[:60]}"

@@ -1,0 +1,217 @@
+"""A submission as the rules see it: typed, read when first asked for, each member parsed once."""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from kit.errors import InputError, StorageError
+from kit.events import UnknownEvent, from_line
+from kit.files import parse_json
+from kit.pool import Entry, parse_entries
+from kit.recipe import Profile, Recipe
+from kit.search_space import Architecture, SearchSpace
+from kit.submission import layout
+from kit.submission.archive import Archive
+from kit.submission.checks import documents
+from kit.submission.checks.documents import Environment, Evaluation, Manifest, OnnxIndex, Rank, Resolved, explain, typed
+from kit.submission.documents import parse_profile
+from kit.submission.history import History
+from kit.submission.onnx_file import OnnxFile, read_onnx
+from kit.submission.provenance import clean_events, find_private
+from kit.submission.tensors import TensorFile
+
+MAX_LOG_PROBLEMS = 20
+T = TypeVar("T")
+UNCLEAN = (b"/", b"\\", b"~", b'"pid"', b'"predictions"')
+
+
+@dataclass
+class Log:
+    """`events.jsonl` in one pass: what it tells, and what is wrong with its lines, by rule."""
+
+    history: History = field(default_factory=History)
+    strict: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    private: list[str] = field(default_factory=list)
+
+
+class Submission:
+    """Members of an archive as values. Every property raises `KitError` when its member is absent or not what it must be."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self._failed: dict[str, StorageError] = {}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return typed(Manifest, self.document(layout.MANIFEST), layout.MANIFEST)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        return typed(Resolved, self.document(layout.RESOLVED), layout.RESOLVED)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return self._once(layout.RECIPE, lambda: _model(Recipe, self.resolved.recipe, layout.RESOLVED))
+
+    @cached_property
+    def profile(self) -> Profile:
+        return self._once(layout.PROFILE, lambda: parse_profile(self.archive))
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return self.profile.search_space
+
+    @cached_property
+    def scale(self) -> dict[str, Any]:
+        """What costs depend on besides the architecture."""
+        return {"space": self.space, "resolution": self.profile.resolution, "num_classes": self.profile.num_classes}
+
+    @cached_property
+    def pool(self) -> list[Entry]:
+        return parse_entries(self.document(layout.POOL), source=layout.POOL)
+
+    @cached_property
+    def predictions(self) -> list[Entry]:
+        return parse_entries(self.document(layout.SUBMISSION), source=layout.SUBMISSION)
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """The lines of `results/evaluations.jsonl`."""
+
+        def read() -> list[Evaluation]:
+            rows = []
+            for number, line in enumerate(self.archive.lines(layout.EVALUATIONS), 1):
+                source = f"{layout.EVALUATIONS}: line {number}"
+                try:
+                    rows.append(documents.EVALUATION.validate_python(parse_json(line, source=source)))
+                except ValidationError as error:
+                    raise StorageError(f"{source}: {explain(error)}") from error
+            return rows
+
+        return self._once(layout.EVALUATIONS, read)
+
+    @cached_property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Correct predictions and images by code."""
+        return {row.code: (row.correct, row.images) for row in self.evaluations}
+
+    @cached_property
+    def index(self) -> OnnxIndex:
+        return typed(OnnxIndex, self.document(layout.ONNX_INDEX), layout.ONNX_INDEX)
+
+    @cached_property
+    def environment(self) -> Environment:
+        return typed(Environment, self.document(layout.ENVIRONMENT), layout.ENVIRONMENT)
+
+    @cached_property
+    def rank(self) -> Rank:
+        return typed(Rank, self.document(layout.RANK), layout.RANK)
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture]:
+        """Every valid code of pool and submission; the rule `codes` reports the others."""
+        parsed = {}
+        for entry in (*self.pool, *self.predictions):
+            if entry.code not in parsed:
+                try:
+                    parsed[entry.code] = self.space.parse(entry.code)
+                except InputError:
+                    continue
+        return parsed
+
+    @cached_property
+    def log(self) -> Log:
+        """The events, digested."""
+
+        def read() -> Log:
+            log = Log()
+            for number, line in enumerate(self.archive.lines(layout.EVENTS), 1):
+                _read_event(line, f"line {number}", log)
+            return log
+
+        return self._once(layout.EVENTS, read)
+
+    @cached_property
+    def supernet_sha256(self) -> str:
+        self._require(layout.SUPERNET)
+        return self.archive.sha256(layout.SUPERNET)
+
+    @contextmanager
+    def tensors(self, name: str) -> Iterator[TensorFile]:
+        """A weights file, open."""
+        self._require(name)
+        with self.archive.open(name) as file:
+            yield TensorFile(file, self.archive.size(name), name)
+
+    def onnx(self, name: str) -> OnnxFile:
+        """An ONNX file; not kept, because it may be large."""
+        return read_onnx(self.archive.read(name, layout.MAX_MEMBER_BYTES), name)
+
+    def document(self, name: str) -> Any:
+        """A JSON member, parsed strictly. Raises `StorageError`."""
+        return self._once(name, lambda: self.archive.json(name))
+
+    def toml(self, name: str) -> dict[str, Any]:
+        """A TOML member. Raises `StorageError`."""
+        try:
+            return tomllib.loads(self.archive.read(name).decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StorageError(f"{name} is not valid TOML: {error}") from error
+
+    def _require(self, name: str) -> None:
+        if name not in self.archive:
+            raise StorageError(f"{name} is missing")
+
+    def _once(self, name: str, read: Callable[[], T]) -> T:
+        """A value that many rules ask for: a failure is remembered, not computed again."""
+        if name in self._failed:
+            raise self._failed[name]
+        try:
+            return read()
+        except StorageError as error:
+            self._failed[name] = error
+            raise
+
+
+def _model(kind: type[Recipe], value: dict[str, Any], source: str) -> Recipe:
+    try:
+        return kind.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise StorageError(f"{source}: {explain(error)}") from error
+
+
+def _read_event(line: bytes, where: str, log: Log) -> None:
+    try:
+        text = line.decode()
+        value = parse_json(line, source=where)
+        canonical = layout.dump_line(value) == line
+    except (UnicodeDecodeError, StorageError, ValueError) as error:
+        return _note(log.strict, f"{where} is not valid JSON: {error}"[:200])
+    if not canonical:
+        _note(log.strict, f"{where} is not written as the kit writes it")
+    event = from_line(text)
+    if event is None or isinstance(event, UnknownEvent):
+        return _note(log.foreign, f"{where} is no event that this kit knows")
+    try:
+        log.history.add(event)
+        # Steps and scores, nearly all of a log, have no texts besides names and codes.
+        cleaned = next(clean_events([line]), b"") if any(sign in line for sign in UNCLEAN) else line
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
+        return _note(log.foreign, f"{where} holds values that its kind of event does not have")
+    if cleaned != line and canonical:
+        _note(log.private, f"{where} holds a process id or a place on a disk")
+    for what, words in find_private(text):
+        _note(log.private, f"{where} holds {what}: {words[:60]!r}")
+    return None
+
+
+def _note(notes: list[str], message: str) -> None:
+    if len(notes) < MAX_LOG_PROBLEMS:
+        notes.append(message)

@@ -1,0 +1,312 @@
+"""Rules about weights and exports: whole, finite, of this architecture, and taken out of this very supernet."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kit.errors import InputError
+from kit.search_space import Architecture, SearchSpace, macs, params
+from kit.submission import layout
+from kit.submission.checks.documents import ExportedModel
+from kit.submission.checks.registry import Problem, rule
+from kit.submission.checks.submission import Submission
+from kit.submission.figures import pool_macs
+from kit.submission.onnx_file import Initializer, OnnxFile
+from kit.submission.tensors import (
+    COUNTER,
+    NOTE,
+    STATISTICS,
+    Shape,
+    TensorFile,
+    cells_of,
+    expected_shapes,
+    folded,
+    prefixes,
+    supernet_shapes,
+)
+
+NOTE_FORMAT = 1
+ONNX_FORMAT = 1
+MAX_DIFFERENCE = 1e-4
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+INPUT, OUTPUT, BATCH = "images", "logits", "batch"
+SELECTIONS = ("best", "code", "codes", "largest", "pareto", "smallest")
+OPERATORS = {
+    "Add", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "ReduceMean", "Relu", "Reshape",
+    "Squeeze", "Transpose",
+}  # fmt: skip
+EXPORT_AGAIN = "remove the run's `exports` folder and build the archive again"
+
+
+@rule("supernet-weights", "the supernet's file has every tensor of the profile's network, and cells as the recipe says")
+def _supernet_weights(submission: Submission) -> Iterator[Problem]:
+    file = layout.SUPERNET
+    partition = submission.recipe.partition
+    members = 0 if partition is None else partition.size
+    with submission.tensors(file) as weights:
+        wanted = supernet_shapes(submission.space, submission.profile.num_classes, members)
+        yield from (Problem(file, message) for message in _shape_problems(wanted, weights))
+        note, notes = weights.note, set(weights.notes)
+    if notes != {NOTE} or set(note) - {"cells"} != {"format", "num_classes", "space"}:
+        yield Problem(file, f"its notes are {sorted(notes)} with {sorted(note)}"[:200])
+        return
+    if note["format"] != NOTE_FORMAT or note["num_classes"] != submission.profile.num_classes:
+        yield Problem(file, f"it notes format {note['format']!r} and {note['num_classes']!r} classes"[:200])
+    space = SearchSpace.from_json(note["space"])
+    if (space.channels, space.stem) != (submission.space.channels, submission.space.stem):
+        yield Problem(file, "it notes other channels than the profile's")
+    wanted_cells = [] if partition is None else [cell.depth_set for cell in partition.subspaces(submission.space)]
+    if [cell.depth_set for cell in cells_of(note)] != wanted_cells:
+        yield Problem(
+            file, f"it notes {len(cells_of(note))} cells that are not the {len(wanted_cells)} of the recipe's partition"
+        )
+
+
+@rule("finite-weights", "all weights are finite and all variances positive")
+def _finite_weights(submission: Submission) -> Iterator[Problem]:
+    for file in submission.archive.names():
+        if file.endswith(".safetensors"):
+            with submission.tensors(file) as weights:
+                for name in weights.not_finite():
+                    yield Problem(file, f"{name} holds values that are not finite, or a negative variance")
+
+
+@rule(
+    "weights-hash",
+    "scores and exports are of these very weights",
+    fix="build the archive from the run that these weights are of",
+)
+def _weights_hash(submission: Submission) -> Iterator[Problem]:
+    sha256 = submission.supernet_sha256
+    if submission.index.supernet_sha256 != sha256:
+        yield Problem(layout.ONNX_INDEX, f"its exports are of the supernet {submission.index.supernet_sha256}, not {sha256}")
+    others = [row for row in submission.evaluations if row.weights_sha256 != sha256]
+    if others:
+        first = f"the first, {others[0].name[:60]!r}, names {others[0].weights_sha256}"
+        yield Problem(layout.EVALUATIONS, f"{len(others)} lines are of other weights than {sha256}: {first}")
+    for model in submission.index.models:
+        for name, found in ((model.file, model.sha256), (model.weights, model.weights_sha256)):
+            if name in submission.archive and submission.archive.sha256(name) != found:
+                yield Problem(name, f"{layout.ONNX_INDEX} lists another SHA-256 for it")
+
+
+@rule(
+    "calibrated-weights",
+    "calibrated sub-networks are slices of the supernet, only their BN statistics differ",
+    fix=EXPORT_AGAIN,
+)
+def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
+    with submission.tensors(layout.SUPERNET) as supernet:
+        cells = cells_of(supernet.note)
+        for model in submission.index.models:
+            file = layout.calibrated_path(model.code)
+            architecture = submission.space.parse(model.code)
+            prefix = prefixes(len(cells))[
+                next((i for i, cell in enumerate(cells) if architecture.depths in cell.depth_set), 0)
+            ]
+            with submission.tensors(file) as weights:
+                for message in _calibrated_problems(submission, model, architecture, weights, supernet, prefix):
+                    yield Problem(file, message)
+
+
+@rule("onnx-index", "onnx/index.json agrees with the profile, the scores, the costs and its files", fix=EXPORT_AGAIN)
+def _onnx_index(submission: Submission) -> Iterator[Problem]:
+    index, profile = submission.index, submission.profile
+    size = profile.resolution
+    head = {
+        "format": (index.format, ONNX_FORMAT),
+        "input": ((index.input.name, index.input.shape), (INPUT, [BATCH, 3, size, size])),
+        "output": ((index.output.name, index.output.shape), (OUTPUT, [BATCH, profile.num_classes])),
+        "codes": ([model.code for model in index.models], sorted({model.code for model in index.models})),
+        "std": (len(index.normalization.std), len(index.normalization.mean)),
+    }
+    for key, (found, expected) in head.items():
+        if found != expected:
+            yield Problem(layout.ONNX_INDEX, f"{key} is {found}, expected {expected}"[:300])
+    if not index.models:
+        yield Problem(layout.ONNX_INDEX, "no sub-network is exported")
+    for model in index.models:
+        yield from (Problem(layout.ONNX_INDEX, f"{model.code}: {message}") for message in _model_problems(submission, model))
+    yield from (Problem(layout.ONNX_INDEX, message) for message in _selection_problems(submission))
+
+
+@rule("onnx-files", "ONNX files hold the calibrated weights with BN folded, and nothing else", fix=EXPORT_AGAIN)
+def _onnx_files(submission: Submission) -> Iterator[Problem]:
+    for model in submission.index.models:
+        file = layout.onnx_path(model.code)
+        found = submission.onnx(file)
+        for message in (*_graph_problems(submission, found), *_metadata_problems(submission, model, found)):
+            yield Problem(file, message)
+        with submission.tensors(layout.calibrated_path(model.code)) as weights:
+            for message in _folding_problems(submission, submission.space.parse(model.code), weights, found):
+                yield Problem(file, message)
+
+
+def _shape_problems(wanted: Mapping[str, Shape], found: TensorFile) -> Iterator[str]:
+    missing, extra = sorted(wanted.keys() - found.tensors.keys()), sorted(found.tensors.keys() - wanted.keys())
+    for what, names in (("missing", missing), ("not of this network", extra)):
+        if names:
+            yield f"{len(names)} tensors are {what}: {', '.join(name[:80] for name in names[:3])}"
+    for name, info in found.tensors.items():
+        if name in wanted and info.shape != wanted[name]:
+            yield f"{name} has the shape {info.shape}, expected {wanted[name]}"
+        if name in wanted and info.dtype != ("I64" if name.endswith(COUNTER) else "F32"):
+            yield f"{name} is of type {info.dtype}"
+
+
+def _calibrated_problems(
+    submission: Submission,
+    model: ExportedModel,
+    architecture: Architecture,
+    found: TensorFile,
+    supernet: TensorFile,
+    prefix: str,
+) -> Iterator[str]:
+    wanted = expected_shapes(architecture, submission.space, submission.profile.num_classes)
+    problems = list(_shape_problems(wanted, found))
+    yield from problems
+    note = found.note
+    expected = {"code": model.code, "num_classes": submission.profile.num_classes, "images": model.images}
+    wrong = [key for key, value in expected.items() if note.get(key) != value]
+    if set(found.notes) != {NOTE} or wrong:
+        yield f"its note names another {', '.join(wrong) or 'format'}"
+    if problems:
+        return
+    for name, shape in wanted.items():
+        source = f"{prefix}{name}"
+        if name.endswith(STATISTICS):
+            continue
+        if source not in supernet.tensors or any(a < b for a, b in zip(supernet.tensors[source].shape, shape, strict=True)):
+            yield f"the supernet has no such slice for {name}"
+            continue
+        piece = np.ascontiguousarray(supernet.read(source)[tuple(slice(size) for size in shape)])
+        # Bits, not values: -0.0 is not 0.0 here.
+        if not np.array_equal(piece.view("<u4"), found.read(name).view("<u4")):
+            yield f"{name} is not the leading slice of the supernet's {source}"
+
+
+def _model_problems(submission: Submission, model: ExportedModel) -> Iterator[str]:
+    try:
+        architecture = submission.space.parse(model.code)
+    except InputError as error:
+        yield str(error)[:200]
+        return
+    scale = submission.scale
+    facts: dict[str, tuple[Any, Any]] = {
+        "file": (model.file, layout.onnx_path(model.code)),
+        "weights": (model.weights, layout.calibrated_path(model.code)),
+        "macs": (model.macs, macs(architecture, **scale)),
+        "params": (model.params, params(architecture, space=scale["space"], num_classes=scale["num_classes"])),
+        "accuracy": (model.accuracy, model.correct / model.images),
+    }
+    if model.file in submission.archive:
+        facts["size"] = (model.size, submission.archive.size(model.file))
+    if model.code in submission.counts:
+        facts["correct and images"] = ((model.correct, model.images), submission.counts[model.code])
+    elif submission.evaluations:
+        facts["images"] = (model.images, submission.evaluations[0].images)
+    for key, (found, expected) in facts.items():
+        if found != expected:
+            yield f"{key} is {found}, expected {expected}"
+    if model.max_abs_difference > MAX_DIFFERENCE:
+        yield f"max_abs_difference is {model.max_abs_difference}, more than {MAX_DIFFERENCE}"
+    if set(model.selections) - set(SELECTIONS) or model.selections != sorted(set(model.selections)):
+        yield f"selections are {model.selections}, expected some of {', '.join(SELECTIONS)}, sorted"[:200]
+
+
+def _selection_problems(submission: Submission) -> Iterator[str]:
+    """Whether what is called smallest, largest, best or Pareto-optimal is that among the pool."""
+    architectures = submission.architectures
+    costs = dict(zip(architectures, pool_macs(architectures.values(), **submission.scale), strict=True))
+    scored = {
+        code: (costs[code], correct / images) for code, (correct, images) in submission.counts.items() if code in costs
+    }
+    named = {name: [model.code for model in submission.index.models if name in model.selections] for name in SELECTIONS}
+    if not scored:
+        return
+    extremes = {"smallest": min(cost for cost, _ in scored.values()), "largest": max(cost for cost, _ in scored.values())}
+    for name, cost in extremes.items():
+        yield from (
+            f"{code} is not the {name} of the pool" for code in named[name] if code in scored and scored[code][0] != cost
+        )
+    top = sorted((accuracy for _, accuracy in scored.values()), reverse=True)[: len(named["best"])]
+    if sorted((scored[code][1] for code in named["best"] if code in scored), reverse=True) != top:
+        yield f"the {len(named['best'])} called best are not the most accurate ones of the pool"
+    for code in named["pareto"]:
+        if code in scored and any(
+            cost <= scored[code][0] and accuracy > scored[code][1] for cost, accuracy in scored.values()
+        ):
+            yield f"{code} is called Pareto-optimal, but others are more accurate at no more multiply-adds"
+
+
+def _graph_problems(submission: Submission, found: OnnxFile) -> Iterator[str]:
+    size, classes = submission.profile.resolution, submission.profile.num_classes
+    if found.inputs != {INPUT: [BATCH, 3, size, size]} or found.outputs != {OUTPUT: [BATCH, classes]}:
+        yield f"its input and output are {found.inputs} and {found.outputs}"[:200]
+    if found.opsets != {"": submission.index.opset}:
+        yield f"its operator sets are {found.opsets}"[:200]
+    if found.has_functions or found.domains - {""} or found.operators - OPERATORS:
+        unknown = sorted(found.operators - OPERATORS) + sorted(found.domains - {""})
+        yield f"it has functions or operators that this network does not need: {unknown}"[:200]
+    if any(initializer.external for initializer in found.initializers):
+        yield "some of its weights lie in another file"
+
+
+def _metadata_problems(submission: Submission, model: ExportedModel, found: OnnxFile) -> Iterator[str]:
+    normalization = submission.index.normalization
+    expected = {
+        "code": model.code,
+        "recipe": submission.recipe.name,
+        "profile": submission.profile.name,
+        "accuracy": repr(model.accuracy),
+        "kit": submission.manifest.kit,
+        "mean": " ".join(map(repr, normalization.mean)),
+        "std": " ".join(map(repr, normalization.std)),
+    }
+    for key in sorted(expected.keys() | found.metadata.keys()):
+        if found.metadata.get(key) != expected.get(key):
+            yield f"its metadata say {key[:60]} = {found.metadata.get(key)!r}, expected {expected.get(key)!r}"[:300]
+    if found.repeated_metadata:
+        yield "its metadata have a key twice"
+
+
+def _folding_problems(
+    submission: Submission, architecture: Architecture, weights: TensorFile, found: OnnxFile
+) -> Iterator[str]:
+    """Compare every folded layer with the calibrated weights: numbers that belong together cannot be changed apart."""
+    wanted = expected_shapes(architecture, submission.space, submission.profile.num_classes)
+    if {name: info.shape for name, info in weights.tensors.items()} != wanted:
+        yield "the calibrated weights that it should hold are not whole"
+        return
+    layers = folded(
+        {name: weights.read(name) for name in wanted}, architecture, submission.space, submission.profile.num_classes
+    )
+    expected = {
+        f"{name}.{part}": value
+        for name, pair in layers.items()
+        for part, value in zip(("weight", "bias"), pair, strict=True)
+    }
+    named = {initializer.name: initializer for initializer in found.initializers}
+    for name, value in expected.items():
+        if name not in named:
+            yield f"it has no weights named {name}"
+        elif not _is_close(named[name], value):
+            yield f"{name} is not what folding the calibrated weights gives"
+    for initializer in found.initializers:
+        if initializer.name not in expected and not _is_shape_constant(initializer):
+            yield f"it holds numbers that are no weights: {initializer.name[:60]!r}"
+    if len(named) != len(found.initializers):
+        yield "two of its weights have one name"
+
+
+def _is_close(found: Initializer, value: Any) -> bool:
+    if found.data is None or found.data.dtype != np.float32 or found.shape != value.shape:
+        return False
+    return bool(np.allclose(found.data, value, rtol=RELATIVE, atol=ABSOLUTE))
+
+
+def _is_shape_constant(found: Initializer) -> bool:
+    """Axes and shapes are a few whole numbers."""
+    return found.data is not None and found.data.dtype == np.int64 and math.prod(found.shape) <= 4

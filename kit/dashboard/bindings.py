@@ -83,6 +83,11 @@ _TABLE: dict[str, tuple[Row, ...]] = {
         ("down", "down", "pan_down", "Move down", False),
         ("reset", "0", "reset_scales", "Show everything", False),
     ),
+    "start": (
+        ("plan", "ctrl+l", "plan", "Plan", False),
+        ("start", "ctrl+r", "start", "Start what was planned", False),
+        ("cancel", "escape", "cancel", "Cancel", False),
+    ),
     "dialog": (
         ("cancel", "escape", "cancel", "Cancel", False),
         ("yes", "y", "yes", "Yes", False),

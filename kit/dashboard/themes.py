@@ -23,7 +23,7 @@ KIT_THEMES = (
         surface="#191c28",
         panel="#232738",
         dark=True,
-        variables={"block-cursor-text-style": "none", "footer-key-foreground": "#7aa2f7"},
+        variables={"block-cursor-text-style": "none", "footer-key-foreground": "#7aa2f7", "text-muted": "#7f88a8"},
     ),
     Theme(
         name="kit-light",
@@ -38,7 +38,7 @@ KIT_THEMES = (
         surface="#f0f2f6",
         panel="#e2e6ee",
         dark=False,
-        variables={"block-cursor-text-style": "none", "footer-key-foreground": "#2257a8"},
+        variables={"block-cursor-text-style": "none", "footer-key-foreground": "#2257a8", "text-muted": "#6a7388"},
     ),
     Theme(
         name="kit-contrast",

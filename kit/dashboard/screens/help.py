@@ -18,6 +18,7 @@ _HEADINGS = {
     "screen": "On every screen",
     "table": "In tables",
     "plot": "In plots",
+    "start": "When starting a run",
     "dialog": "In dialogs",
 }
 _NAMES = {

@@ -1,21 +1,363 @@
-"""Screen: Runs."""
+"""Screen 1: all runs of a folder; start, stop, continue, compare, remove."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
+from textual import work
 from textual.binding import BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen
+from kit.dashboard.event_source import Reading
+from kit.dashboard.log_lines import clock
+from kit.dashboard.run_actions import continue_arguments, remove, stop_run
+from kit.dashboard.runs_source import RunSummary
+from kit.dashboard.screens.base import KitScreen, Rows
+from kit.dashboard.text import count, duration, number, percent
+from kit.dashboard.widgets.bars import STATUS_MARKS
+from kit.dashboard.widgets.run_details import run_details
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.errors import KitError
+
+STYLES = {"running": "good", "stopped": "warn", "crashed": "bad", "damaged": "bad", "queued": "muted"}
+BAR = 8
+SELECT_DELAY = 0.15
+"""Seconds that the cursor rests on a run before its log is read: scrolling through a thousand runs reads none."""
+
+
+def bar(fraction: float | None, width: int) -> str:
+    """Progress as a bar of `width` characters."""
+    full = 0 if fraction is None else int(fraction * width)
+    return "█" * full + "░" * (width - full)
 
 
 class RunsScreen(KitScreen):
-    """Nothing here yet."""
+    """The cursor is the selection: the run under it is the one that screens 2 to 5 show."""
 
     NAME = "runs"
+    FILTER_HELP = "words of id, recipe, profile, state or phase"
+    AUTO_FOCUS = "VirtualTable"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter: list[str] = []
+        self._shown: list[RunSummary] = []
+        self._marked: set[Path] = set()
+        self._sort: tuple[str, bool] | None = None
+        self._at: Path | None = None
+        self._rest_timer: Timer | None = None
+
     def compose_body(self) -> Iterable[Widget]:
-        yield Static("nothing here yet", classes="empty", markup=False)
+        with Horizontal(id="runs-body"):
+            yield VirtualTable(id="runs-table")
+            with VerticalScroll(id="runs-details", can_focus=False):
+                yield Static("", markup=False)
+        yield Static("", id="runs-line", markup=False)
+
+    @property
+    def table(self) -> VirtualTable:
+        return self.query_one("#runs-table", VirtualTable)
+
+    @property
+    def current(self) -> RunSummary | None:
+        """The run under the cursor."""
+        cursor = self.table.cursor
+        return self._shown[cursor] if cursor < len(self._shown) else None
+
+    def refresh_content(self, reading: Reading) -> None:
+        app = self.dashboard
+        if self._at is None and app.run_directory is not None:
+            self._at = app.run_directory.path
+        self._shown = self._arranged(app.runs)
+        table = self.table
+        table.set_columns(self._columns())
+        table.sorted_by = self._sort
+        table.is_marked = lambda index: self._shown[index].run.path in self._marked
+        table.empty = self._nothing()
+        cursor = next((index for index, summary in enumerate(self._shown) if summary.run.path == self._at), None)
+        table.set_rows(len(self._shown), self._cells, cursor=cursor)
+        self.query_one("#runs-line", Static).update(self._line())
+        self._show_details()
+
+    def on_resize(self) -> None:
+        """Columns depend on the width."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        if self.is_mounted:
+            self.table.set_columns(self._columns())
+
+    # Rows
+
+    def _arranged(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
+        kept = [summary for summary in runs if all(word in _words(summary) for word in self._filter)]
+        if self._sort is not None:
+            key, down = self._sort
+            measure = SORTS[key]
+            # Runs without a value come last, whichever way the others are sorted.
+            known = [summary for summary in kept if measure(summary) is not None]
+            rest = [summary for summary in kept if measure(summary) is None]
+            kept = sorted(known, key=lambda summary: measure(summary) or 0, reverse=down) + rest
+        return kept
+
+    def _columns(self) -> list[Column]:
+        width = self.table.size.width or self.size.width
+        fixed = [Column("state", 10), Column("phase", 8), Column("done", 5, right=True, key="done")]
+        fixed += [Column("loss", 6, right=True), Column("rank τ", 6, right=True, key="rank")]
+        if width >= 78:
+            fixed.insert(3, Column("left", 10, right=True))
+        if width >= 110:
+            fixed.insert(2, Column("", BAR, key="bar"))
+            fixed.append(Column("rank r", 6, right=True, key="pearson"))
+            fixed.insert(1, Column("profile", 9))
+            fixed.insert(1, Column("recipe", 14))
+        if width >= 140:
+            fixed.append(Column("started", 16))
+        taken = 1 + sum(column.width + VirtualTable.GAP for column in fixed)
+        return [Column("run", max(8, min(44, width - taken - VirtualTable.GAP - 1))), *fixed]
+
+    def _cells(self, index: int) -> list[Cell]:
+        summary = self._shown[index]
+        values = _values(summary)
+        mark = "● " if summary.run.path in self._marked else ""
+        values["run"] = (mark + summary.id, "strong")
+        return [values[column.name or "bar"] for column in self.table.columns]
+
+    def _nothing(self) -> str:
+        app = self.dashboard
+        if app.runs_problem:
+            return app.runs_problem
+        if self._filter and app.runs:
+            return "no run matches the filter; Escape drops it"
+        return f"no runs in {app.runs_folder}: press s to start one" if app.runs_complete else "looking for runs"
+
+    def _line(self) -> Content:
+        app = self.dashboard
+        states: dict[str, int] = {}
+        for summary in app.runs:
+            states[summary.status or "unread"] = states.get(summary.status or "unread", 0) + 1
+        parts = [f"{number:,} {name}" for name, number in sorted(states.items(), key=lambda item: -item[1])]
+        shown = f"{len(self._shown):,} of {len(app.runs):,} runs" if self._filter else f"{len(app.runs):,} runs"
+        marked = f", {len(self._marked)} marked" if self._marked else ""
+        problem = f"  {app.runs_problem}" if app.runs_problem else ""
+        text = f" {shown}{marked}: {', '.join(parts)}" if parts else f" {shown}"
+        return Content.assemble((text, "$text-muted"), (problem, "$text-error"))
+
+    def _show_details(self) -> None:
+        summary = self.current
+        self.query_one("#runs-details Static", Static).update(run_details(summary) if summary is not None else Content(""))
+
+    # The cursor
+
+    def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
+        """Select the run under the cursor once it rests there."""
+        summary = self.current
+        if summary is None or summary.run.path == self._at:
+            return
+        self._at = summary.run.path
+        self._show_details()
+        if self._rest_timer is not None:
+            self._rest_timer.stop()
+        self._rest_timer = self.set_timer(SELECT_DELAY, partial(self.dashboard.select_run, summary.run))
+
+    def on_virtual_table_selected(self) -> None:
+        """Open the run."""
+        self.action_open()
+
+    def on_virtual_table_header_selected(self, message: VirtualTable.HeaderSelected) -> None:
+        """Sort by a column, the other way round when it was sorted by already."""
+        self._sort_by(message.column.name)
+
+    def _sort_by(self, key: str) -> None:
+        if key not in SORTS:
+            self._sort = None
+        elif self._sort == (key, False):
+            self._sort = (key, True)
+        else:
+            self._sort = (key, False)
+        self.refresh_content(self.dashboard.reading)
+
+    # Hooks
+
+    def apply_filter(self, text: str) -> None:
+        self._filter = text.lower().split()
+        self.refresh_content(self.dashboard.reading)
+
+    def copy_text(self) -> str | None:
+        return None if self.current is None else str(self.current.run.path)
+
+    def export_rows(self) -> Rows | None:
+        titles = ("run", "state", "recipe", "profile", "phase", "done", "loss", "kendall", "pearson", "started", "path")
+        rows = [
+            (
+                summary.id,
+                summary.status,
+                summary.recipe,
+                summary.profile,
+                summary.state.phase,
+                summary.state.fraction,
+                summary.state.loss,
+                summary.kendall,
+                summary.pearson,
+                summary.state.started,
+                str(summary.run.path),
+            )
+            for summary in self._shown
+        ]
+        return titles, rows
+
+    # Actions
+
+    def action_open(self) -> None:
+        """Watch the run under the cursor."""
+        if self.current is not None:
+            self.dashboard.select_run(self.current.run)
+            self.dashboard.show("run")
+
+    def action_start(self) -> None:
+        """Choose a recipe, see what it will cost, run it."""
+        from kit.dashboard.screens.start import StartScreen
+
+        self.app.push_screen(StartScreen())
+
+    def action_stop(self) -> None:
+        """Ask, then stop the run under the cursor."""
+        if self.current is not None:
+            ask_to_stop(self, self.current.run.id, partial(stop_run, self.current.run, self.current.state.pid))
+
+    def action_continue(self) -> None:
+        """Continue the run under the cursor."""
+        if self.current is not None:
+            self.continue_run(self.current)
+
+    @work(thread=True, group="action")
+    def continue_run(self, summary: RunSummary) -> None:
+        """Start the process that continues a run."""
+        app = self.dashboard
+        try:
+            if summary.status in ("running", "finished"):
+                raise KitError(f"run {summary.id} is {summary.status}: there is nothing to continue")
+            arguments = continue_arguments(summary.run, app.runs_folder)
+        except KitError as error:
+            app.call_from_thread(app.report, error)
+        else:
+            app.call_from_thread(app.start_kit, f"continue {summary.id}", *arguments)
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor for a comparison."""
+        if self.current is not None:
+            self._marked ^= {self.current.run.path}
+            self.table.action_cursor("down")
+            self.refresh_content(self.dashboard.reading)
+
+    def action_compare(self) -> None:
+        """Put the marked runs side by side."""
+        from kit.dashboard.screens.compare import CompareScreen
+
+        chosen = [summary.run for summary in self.dashboard.runs if summary.run.path in self._marked]
+        if len(chosen) < 2:
+            self.dashboard.say("mark two or more runs with the space bar first", severity="warning")
+        else:
+            self.app.push_screen(CompareScreen(chosen))
+
+    def action_remove(self) -> None:
+        """Ask, then delete the run under the cursor."""
+        summary = self.current
+        if summary is None:
+            return
+        if summary.status == "running":
+            self.dashboard.say(f"run {summary.id} is running: stop it first", severity="warning")
+            return
+        self.dashboard.confirm(
+            f"Remove run {summary.id}?",
+            partial(self.in_thread, partial(remove, summary.run), f"removed {summary.id}"),
+            detail=f"{summary.run.path} is deleted with its weights and scores. Phases are shared between runs and stay.",
+            yes="Remove",
+        )
+
+    @work(thread=True, group="action")
+    def in_thread(self, do: Callable[[], object], done: str) -> None:
+        """Do something with files, and say how it went."""
+        app = self.dashboard
+        try:
+            do()
+        except KitError as error:
+            app.call_from_thread(app.report, error)
+        else:
+            app.call_from_thread(app.say, done)
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        keys = [column.name for column in self.table.columns if column.name in SORTS]
+        at = keys.index(self._sort[0]) if self._sort is not None and self._sort[0] in keys else -1
+        key = keys[at + 1] if at + 1 < len(keys) else ""
+        self._sort = (key, False) if key else None
+        self.refresh_content(self.dashboard.reading)
+
+
+def ask_to_stop(screen: KitScreen, name: str, stop: Callable[[], int]) -> None:
+    """Ask, then signal a run's process from a thread."""
+    app = screen.dashboard
+
+    def work_on_it() -> None:
+        try:
+            pid = stop()
+        except KitError as error:
+            app.call_from_thread(app.report, error)
+        else:
+            app.call_from_thread(app.say, f"asked process {pid} to stop; it saves its state first")
+
+    app.confirm(
+        f"Stop run {name}?",
+        partial(screen.run_worker, work_on_it, thread=True, group="action"),
+        detail="Its process saves its state and ends. Continue it at any time: nothing is lost.",
+        yes="Stop",
+    )
+
+
+SORTS: dict[str, Callable[[RunSummary], str | float | None]] = {
+    "run": lambda summary: summary.id,
+    "state": lambda summary: summary.status,
+    "recipe": lambda summary: summary.recipe,
+    "profile": lambda summary: summary.profile,
+    "phase": lambda summary: summary.state.phase,
+    "done": lambda summary: summary.state.fraction,
+    "left": lambda summary: summary.state.seconds_left,
+    "loss": lambda summary: summary.state.loss,
+    "rank": lambda summary: summary.kendall,
+    "pearson": lambda summary: summary.pearson,
+    "started": lambda summary: summary.state.started,
+}
+
+
+def _words(summary: RunSummary) -> str:
+    parts = (summary.id, summary.recipe, summary.profile, summary.status, summary.state.phase or "")
+    return " ".join(parts).lower()
+
+
+def _values(summary: RunSummary) -> dict[str, Cell]:
+    state = summary.state
+    status = summary.status or "…"
+    scoring = state.evaluation is not None and not state.evaluation.finished and state.outcome == "running"
+    fraction = state.evaluation.fraction if scoring and state.evaluation is not None else state.fraction
+    return {
+        "state": (f"{STATUS_MARKS.get(status, '')} {status}", STYLES.get(status, "")),
+        "recipe": summary.recipe or "-",
+        "profile": summary.profile or "-",
+        "phase": "scoring" if scoring else state.phase or "-",
+        "bar": (bar(fraction, BAR), "good" if status == "running" else "muted"),
+        "done": percent(fraction),
+        "left": duration(state.seconds_left) if summary.status == "running" else "-",
+        "loss": number(state.loss),
+        "rank": number(summary.kendall, sign=True),
+        "pearson": number(summary.pearson, sign=True),
+        "started": clock(state.started, date=True),
+        "passes": count(state.passes_done),
+    }

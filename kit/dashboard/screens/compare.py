@@ -1,0 +1,198 @@
+"""Two or more runs side by side: what was set differently, and what came of it."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from kit.dashboard.bindings import bindings
+from kit.dashboard.event_source import LogReader
+from kit.dashboard.log_lines import report_value
+from kit.dashboard.run_state import RunState
+from kit.dashboard.screens.base import Rows, as_text
+from kit.dashboard.series import Curve
+from kit.dashboard.text import count, duration, number
+from kit.dashboard.widgets.bars import TopBar
+from kit.dashboard.widgets.plot import COLOURS, CurveView, Line
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.errors import StorageError
+from kit.files import read_json
+from kit.run_dir import RunDirectory
+
+if TYPE_CHECKING:
+    from kit.dashboard.app import DashboardApp
+
+IGNORED = ("kit", "inputs", "description", "title")
+
+
+class CompareScreen(Screen[None]):
+    """Differences first; equal settings are left out."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
+    AUTO_FOCUS = "VirtualTable"
+
+    class Ready(Message):
+        """The runs were read."""
+
+        def __init__(self, rows: list[list[Cell]], lines: list[Line]) -> None:
+            super().__init__()
+            self.rows = rows
+            self.lines = lines
+
+    def __init__(self, runs: list[RunDirectory]) -> None:
+        super().__init__()
+        self.runs = runs
+        self.rows: list[list[Cell]] = []
+        self._leaving = threading.Event()
+
+    @property
+    def dashboard(self) -> "DashboardApp":
+        return cast("DashboardApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        with Vertical(id="compare"):
+            yield Static("", id="compare-title", markup=False)
+            yield CurveView(id="compare-curves", empty="reading the runs")
+            yield VirtualTable(id="compare-table", empty="reading the runs")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Read the runs in a thread."""
+        self.query_one(TopBar).active = "runs"
+        self.run_worker(partial(self._read), thread=True, group="compare")
+
+    def on_unmount(self) -> None:
+        """Nobody waits for the rest."""
+        self._leaving.set()
+
+    def on_resize(self) -> None:
+        """Columns share the width."""
+        self._show()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is nothing to filter."""
+        return action != "filter"
+
+    def _read(self) -> None:
+        states: list[RunState] = []
+        settings: list[dict[str, Any]] = []
+        for run in self.runs:
+            reader = LogReader(run.events)
+            while reader.poll() and reader.behind and not self._leaving.is_set():
+                self._leaving.wait(0.002)
+            states.append(reader.fold.state())
+            try:
+                settings.append(read_json(run.resolved))
+            except StorageError:
+                settings.append({})
+        if not self._leaving.is_set():
+            lines = [
+                Line(run.id, loss_over_passes(state), COLOURS[index % len(COLOURS)])
+                for index, (run, state) in enumerate(zip(self.runs, states, strict=True))
+            ]
+            self.post_message(self.Ready(comparison(states, settings), lines))
+
+    def on_compare_screen_ready(self, message: Ready) -> None:
+        """Show what was read."""
+        self.rows = message.rows
+        self.query_one(CurveView).show(message.lines, x="passes", y="loss")
+        self._show()
+
+    def _show(self) -> None:
+        width = max(12, (self.size.width - 32) // max(1, len(self.runs)) - VirtualTable.GAP)
+        table = self.query_one(VirtualTable)
+        table.set_columns([Column("", 28), *(Column(run.id, width, key=str(run.path)) for run in self.runs)])
+        table.set_rows(len(self.rows), lambda index: self.rows[index])
+
+    async def action_back(self) -> None:
+        """Close."""
+        self.dismiss()
+
+    def action_copy(self) -> None:
+        """The whole table, tab-separated."""
+        self.app.copy_to_clipboard("\n".join("\t".join(map(str, row)) for row in self._plain()[1]))
+        self.dashboard.say("copied the comparison")
+
+    def action_export(self) -> None:
+        """The whole table, into a new file."""
+        from kit.dashboard.app import check_new_file
+
+        app = self.dashboard
+        text = partial(as_text, self._plain())
+        app.ask("Export to", lambda path: app.write(path, text(path)), value="kit-compare.csv", check=check_new_file)
+
+    def _plain(self) -> Rows:
+        titles = ["", *(run.id for run in self.runs)]
+        return titles, [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in self.rows]
+
+
+def comparison(states: list[RunState], settings: list[dict[str, Any]]) -> list[list[Cell]]:
+    """Rows of results, then of every setting that is not the same in all runs."""
+    rows: list[list[Cell]] = []
+
+    def add(name: str, values: list[str]) -> None:
+        style = "accent" if len(set(values)) > 1 else ""
+        rows.append([(name, "muted"), *((value, style) for value in values)])
+
+    add("state", [state.outcome for state in states])
+    for key, title in (("kendall", "Kendall τ"), ("pearson", "Pearson r")):
+        add(title, [_interval(state, key) for state in states])
+        add(
+            "  multiply-adds alone",
+            [number(_rank(state, "baselines", "macs", key, "value")) for state in states],
+        )
+    add("last loss", [number(state.loss, 4) for state in states])
+    add("passes", [count(state.passes_done) for state in states])
+    add("worked", [duration(state.elapsed) for state in states])
+    names = dict.fromkeys(phase.name for state in states for phase in state.phases)
+    for name in names:
+        found = [next((phase for phase in state.phases if phase.name == name), None) for state in states]
+        add(f"loss of {name}", [number(phase.loss, 4) if phase is not None else "-" for phase in found])
+    flat = [dict(flatten(setting)) for setting in settings]
+    for key in dict.fromkeys(key for setting in flat for key in setting):
+        values = [str(setting.get(key, "-")) for setting in flat]
+        if len(set(values)) > 1:
+            add(key, values)
+    return rows
+
+
+def loss_over_passes(state: RunState) -> Curve:
+    """One curve for all phases, over the passes that were made."""
+    xs: list[float] = []
+    ys: list[float] = []
+    before = 0
+    for phase in state.phases:
+        xs += [before + x * phase.paths_per_step for x in phase.losses.x]
+        ys += phase.losses.y
+        before += phase.passes_done
+    return Curve(tuple(xs), tuple(ys))
+
+
+def flatten(value: Any, where: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted keys and values of nested settings; phases go by their names."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in IGNORED:
+                yield from flatten(inner, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from flatten(item, f"{where}.{item.get('name', index)}")
+    else:
+        yield where, value
+
+
+def _rank(state: RunState, *keys: str) -> float | None:
+    return None if state.rank is None else report_value(state.rank.report, *keys)
+
+
+def _interval(state: RunState, key: str) -> str:
+    value, low, high = (_rank(state, key, part) for part in ("value", "low", "high"))
+    return "-" if value is None else f"{number(value)} [{number(low)}, {number(high)}]"

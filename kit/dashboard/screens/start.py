@@ -1,0 +1,216 @@
+"""Starting a run: choose, see what it will cost, start."""
+
+import shlex
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Grid, Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Select, Static
+
+from kit.dashboard.bindings import bindings
+from kit.dashboard.log_lines import report_value
+from kit.dashboard.processes import run_json
+from kit.dashboard.text import count, duration, number, size
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.errors import KitError
+from kit.recipe import profile_names, recipe_names
+
+if TYPE_CHECKING:
+    from kit.dashboard.app import DashboardApp
+
+COLUMNS = (
+    Column("phase", 10),
+    Column("method", 10),
+    Column("epochs", 6, right=True),
+    Column("steps", 8, right=True),
+    Column("paths", 5, right=True),
+    Column("passes", 10, right=True),
+    Column("multiply-adds", 13, right=True),
+    Column("time", 13, right=True),
+)
+
+
+class StartScreen(ModalScreen[None]):
+    """A form, its plan, and a button that only works for what was planned."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("start")]
+    AUTO_FOCUS = "#start-recipe"
+
+    def __init__(self, recipe: str = "full", profile: str = "nano") -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.profile = profile
+        self._planned: list[str] | None = None
+        self._rows: list[list[Cell]] = []
+
+    @property
+    def dashboard(self) -> "DashboardApp":
+        return cast("DashboardApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="start"):
+            yield Static("Start a run", classes="dialog-title", markup=False)
+            with Grid(id="start-form"):
+                yield Label("recipe")
+                yield _choice("start-recipe", recipe_names(), self.recipe)
+                yield Label("profile")
+                yield _choice("start-profile", profile_names(), self.profile)
+                yield Label("seed")
+                yield Input("0", id="start-seed", type="integer", compact=True)
+                yield Label("data")
+                yield Input(placeholder="the profile's own", id="start-data", compact=True)
+                yield Label("pool")
+                yield Input(placeholder="drawn by the profile", id="start-pool", compact=True)
+                yield Label("set")
+                yield Input(placeholder="phases.D1.epochs=3 profile.pool.size=100", id="start-set", compact=True)
+            yield Static("", id="start-status", markup=False)
+            yield VirtualTable(COLUMNS, id="start-plan")
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("Plan", id="start-plan-button", variant="primary", compact=True)
+                yield Button("Start", id="start-button", variant="success", compact=True, disabled=True)
+                yield Button("Cancel", id="start-cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Say what to do first."""
+        self._say("Plan it first: one step is timed here, which takes some seconds.", "$text-muted")
+
+    # The form
+
+    def arguments(self) -> list[str]:
+        """The command's arguments. Raises `KitError` when the form makes no sense."""
+        recipe, profile = (str(self.query_one(f"#start-{name}", Select).value) for name in ("recipe", "profile"))
+        seed, data, pool, overrides = (
+            self.query_one(f"#start-{name}", Input).value.strip() for name in ("seed", "data", "pool", "set")
+        )
+        if not seed.isdigit():
+            raise KitError(f"the seed must be a whole number from 0 on, not {seed!r}")
+        arguments = ["run", "recipe", recipe, "--profile", profile, "--seed", seed]
+        arguments += ["--runs", str(self.dashboard.runs_folder)]
+        if data:
+            arguments += ["--data", data]
+        if pool:
+            arguments += ["--pool", pool]
+        try:
+            words = shlex.split(overrides)
+        except ValueError as error:
+            raise KitError(f"set: {error}") from error
+        for word in words:
+            arguments += ["--set", word]
+        return arguments
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    def _changed(self) -> None:
+        # A plan is about what was planned.
+        if self._planned is not None:
+            self._planned = None
+            self._show_rows([])
+            self.query_one("#start-button", Button).disabled = True
+            self._say("Changed: plan it again.", "$text-muted")
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_plan()
+
+    # Planning
+
+    @on(Button.Pressed, "#start-plan-button")
+    def action_plan(self) -> None:
+        """Ask `kit` what this run would cost."""
+        try:
+            arguments = self.arguments()
+        except KitError as error:
+            self._say(str(error), "$text-error")
+            return
+        self._say("Planning: reading data, timing one step ...", "$text-accent")
+        self._plan(arguments)
+
+    @work(exclusive=True, group="plan")
+    async def _plan(self, arguments: list[str]) -> None:
+        try:
+            plan = await run_json([*arguments, "--dry-run"])
+        except KitError as error:
+            self._say(f"{error}\n{error.hint or ''}".strip(), "$text-error")
+            return
+        self._planned = arguments
+        self._show_rows(_plan_rows(plan))
+        self._say(_summary(plan), "$text-success")
+        button = self.query_one("#start-button", Button)
+        button.disabled = False
+        button.focus()
+
+    def _show_rows(self, rows: list[list[Cell]]) -> None:
+        self._rows = rows
+        self.query_one("#start-plan", VirtualTable).set_rows(len(rows), lambda index: self._rows[index], cursor=0)
+
+    def _say(self, text: str, style: str) -> None:
+        self.query_one("#start-status", Static).update(Content.styled(text, style))
+
+    # Starting
+
+    @on(Button.Pressed, "#start-button")
+    def action_start(self) -> None:
+        """Start what was planned."""
+        if self._planned is None:
+            self._say("Plan it first.", "$text-warning")
+            return
+        label = f"{self._planned[2]} on {self._planned[4]}"
+        if self.dashboard.start_kit(label, *self._planned) is not None:
+            self.dismiss()
+            self.dashboard.show("runs")
+
+    @on(Button.Pressed, "#start-cancel")
+    def action_cancel(self) -> None:
+        """Leave without starting anything."""
+        self.dismiss()
+
+
+def _choice(name: str, options: list[str], chosen: str) -> Select[str]:
+    shown = options if chosen in options else [chosen, *options]
+    return Select([(Content(option), option) for option in shown], value=chosen, allow_blank=False, id=name, compact=True)
+
+
+def _plan_rows(plan: dict[str, Any]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for phase in plan.get("phases", ()):
+        sizes = [count(_integer(phase.get(key))) for key in ("epochs", "steps", "paths_per_step", "passes")]
+        rows.append(
+            [
+                (str(phase.get("name", "")), "strong"),
+                str(phase.get("method", "")),
+                *sizes,
+                _scientific(report_value(phase, "macs")),
+                duration(report_value(phase, "seconds")),
+            ]
+        )
+    scored = f"{count(_integer(plan.get('subnets')))} subnets"
+    costs = [_scientific(report_value(plan, "evaluation_macs")), duration(report_value(plan, "evaluation_seconds"))]
+    rows.append([("scoring", "strong"), scored, *[""] * 4, *costs])
+    return rows
+
+
+def _summary(plan: dict[str, Any]) -> str:
+    step = number(report_value(plan, "measured", "step_seconds"), 2)
+    passes = count(_integer(plan.get("totals", {}).get("passes")))
+    return (
+        f"{plan.get('run')}: about {duration(report_value(plan, 'seconds'))} on {plan.get('device')}, "
+        f"{passes} passes, up to {size(report_value(plan, 'disk_bytes'))} of disk "
+        f"(scaled from one pass of the full network, {step} s)"
+    )
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _scientific(value: float | None) -> str:
+    if value is None:
+        return "-"
+    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
+        if value >= scale:
+            return f"{value / scale:,.1f} {unit}"
+    return f"{value / 1e6:,.1f} M"

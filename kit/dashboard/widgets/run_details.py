@@ -1,0 +1,76 @@
+"""What the list of runs shows beside it: one run's phases, times, results."""
+
+from textual.content import Content
+
+from kit.dashboard.log_lines import clock, report_value
+from kit.dashboard.run_state import PhaseState, RunState
+from kit.dashboard.runs_source import RunSummary
+from kit.dashboard.text import clean, count, duration, number, percent
+from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
+
+Part = str | tuple[str, str]
+PHASE_MARKS = {"done": "✓", "reused": "↺", "running": "▶", "waiting": "·"}
+PHASE_STYLES = {"done": "$text-success", "reused": "$text-success", "running": "bold $text-accent", "waiting": "$text-muted"}
+
+
+def run_details(summary: RunSummary) -> Content:
+    """A run in about thirty short lines."""
+    state = summary.state
+    status = summary.status or "not read yet"
+    parts: list[Part] = [
+        (clean(summary.id) + "\n", "bold"),
+        (f"{STATUS_MARKS.get(status, '')} {status}\n\n", STATUS_STYLES.get(status, "$text-muted")),
+    ]
+    facts = [
+        ("recipe", f"{summary.recipe or '-'} on {summary.profile or '-'}, seed {'-' if state.seed is None else state.seed}"),
+        ("started", clock(state.started, date=True)),
+        ("worked", duration(state.elapsed) if state.started is not None else "-"),
+        ("left", duration(state.seconds_left) if status == "running" else "-"),
+        ("passes", f"{count(state.passes_done)} of {count(state.passes)} ({percent(state.fraction)})"),
+        ("last loss", number(state.loss, 4)),
+    ]
+    for name, value in facts:
+        parts += [(f"{name:<10}", "$text-muted"), f"{clean(value)}\n"]
+    parts += rank_lines(state)
+    if state.stop_reason and status in ("stopped", "crashed"):
+        parts += [("\nstopped: ", "$text-warning"), clean(state.stop_reason), "\n"]
+    if summary.problem:
+        parts += [("\n" + clean(summary.problem) + "\n", "$text-error")]
+    parts += phase_lines(state)
+    parts += [("\n" + clean(str(summary.run.path)), "$text-muted")]
+    return Content.assemble(*parts)
+
+
+def rank_lines(state: RunState) -> list[Part]:
+    """The rank figures with their intervals, and the strongest opponent."""
+    if state.rank is None:
+        return [("rank      ", "$text-muted"), "not measured yet\n"]
+    report = state.rank.report
+    parts: list[Part] = []
+    for name, title in (("kendall", "Kendall τ"), ("pearson", "Pearson r")):
+        value = report_value(report, name, "value")
+        low, high = report_value(report, name, "low"), report_value(report, name, "high")
+        opponent = report_value(report, "baselines", "macs", name, "value")
+        parts += [(f"{title:<10}", "$text-muted"), (number(value), "bold")]
+        parts += [f" [{number(low)}, {number(high)}]", (f"  (MACs {number(opponent)})\n", "$text-muted")]
+    return parts
+
+
+def phase_lines(state: RunState) -> list[Part]:
+    """A line per phase."""
+    parts: list[Part] = ["\n"] if state.phases else []
+    for phase in state.phases:
+        parts += [(f"{PHASE_MARKS[phase.status]} {clean(phase.name):<10.10}", PHASE_STYLES[phase.status])]
+        parts += [f"{phase_text(phase)}\n"]
+    return parts
+
+
+def phase_text(phase: PhaseState) -> str:
+    """Steps and loss of a phase."""
+    if phase.status == "waiting":
+        return ""
+    if phase.status in ("done", "reused"):
+        loss = f"loss {phase.loss:.4f}" if phase.loss is not None else ""
+        return f"{phase.steps:>7,} steps  {loss}" if phase.steps else loss
+    steps = f"{phase.step:,} of {phase.steps:,} steps" if phase.steps else f"{phase.step:,} steps"
+    return f"{steps} ({percent(phase.fraction)})"

@@ -132,8 +132,9 @@ def _print_report(report: "CheckReport") -> None:
         ["ok" if row["ok"] else row["level"], row["id"], row["file"] or "", row["message"]] for row in document["checks"]
     ]
     print_table(["", "check", "file", "finding"], rows)
-    for row in document["checks"]:
-        if not row["ok"] and row["fix"]:
-            narrate(f"{row['id']}: {row['fix']}")
-    failed = sum(not row["ok"] and row["level"] == "error" for row in document["checks"])
-    print_text(f"\n{'passed' if report.ok else f'{failed} rules are broken'}: {len(document['checks'])} findings")
+    fixes = {row["id"]: row["fix"] for row in document["checks"] if not row["ok"] and row["fix"]}
+    for rule, fix in fixes.items():
+        narrate(f"{rule}: {fix}")
+    rules = {row["id"] for row in document["checks"]}
+    broken = {row["id"] for row in document["checks"] if not row["ok"] and row["level"] == "error"}
+    print_text(f"\nthe archive {'passes' if report.ok else 'breaks'} {len(broken) or len(rules)} of {len(rules)} rules")

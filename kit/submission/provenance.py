@@ -86,7 +86,7 @@ PRIVATE = (
             r"|\b[a-z0-9-]+\.(?:local|localdomain|lan|internal|intranet|corp)\b"
         ),
     ),
-    Private("an address", ("@",), re.compile(r"(?i)\b[a-z0-9._%+-]{1,64}@[a-z0-9][a-z0-9.-]*[a-z0-9]\b")),
+    Private("an address", ("@",), re.compile(r"(?i)\b[a-z0-9._%+-]{1,64}@[a-z][a-z0-9.-]*[a-z0-9]\b")),
     Private(
         "an address",
         ("10.", "127.", "192.168.", "172."),

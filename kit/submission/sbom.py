@@ -23,7 +23,8 @@ def make_sbom(environment: Mapping[str, Any], hashes: Mapping[str, str], *, kit:
         "version": kit,
         "licenses": [{"license": {"id": "Apache-2.0"}}],
     }
-    platform = [{"name": f"kit:{key}", "value": str(environment[key])} for key in PLATFORM if key in environment]
+    facts = {key: environment[key] for key in PLATFORM if key in environment} | dict(environment.get("compute", {}))
+    platform = [{"name": f"kit:{key}", "value": str(value)} for key, value in facts.items()]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": SPEC_VERSION,

@@ -120,7 +120,7 @@ def _sbom(submission: Submission) -> Iterator[Problem]:
         return
     archive = submission.archive
     hashed = {name: archive.sha256(name) for name in archive.names() if name not in (*layout.SEALS, layout.SBOM)}
-    wanted = make_sbom(submission.environment.model_dump(), hashed, kit=submission.manifest.kit)
+    wanted = make_sbom(submission.environment.model_dump(exclude_none=True), hashed, kit=submission.manifest.kit)
     if difference := _first_difference(document, wanted):
         yield Problem(layout.SBOM, f"it does not fit the archive: {difference}")
 

@@ -122,6 +122,33 @@ def small(tmp_path: Path) -> Small:
     return Small(recipe, profile, tmp_path / "runs")
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished small run, packed once. Read it, or copy it."""
+    folder = tmp_path_factory.mktemp("finished")
+    recipe, profile = folder / "small.toml", folder / "tiny.toml"
+    recipe.write_text(RECIPE)
+    profile.write_text(PROFILE)
+    succeed("run", "recipe", str(recipe), "--profile", str(profile), "--runs", str(folder / "runs"))
+    return folder / "runs" / "small-tiny-s0"
+
+
+@pytest.fixture(scope="session")
+def built_archive(finished_run: Path) -> Path:
+    """The archive of the finished small run."""
+    archive = finished_run.parent.parent / "small.tar"
+    succeed("submission", "build", str(finished_run), "--out", str(archive))
+    return archive
+
+
+def succeed(*arguments: str) -> None:
+    """A command in this process that must not fail."""
+    try:
+        main(list(arguments))
+    except SystemExit as stop:
+        assert not stop.code, arguments
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""

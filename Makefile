@@ -12,12 +12,15 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 .PHONY: help demo test check
 
 help:
-	@echo "make demo    run the whole method on the embedded data and print how well it ranks"
+	@echo "make demo    run the whole method on the embedded data: how well it ranks, and a checked archive of it"
 	@echo "make test    run all tests"
 	@echo "make check   lint, formatting, types, import rules"
 
 demo: $(INSTALLED)
 	$(BIN)/kit run recipe full
+	$(BIN)/kit submission build full-nano-s0 --out runs/full-nano-s0.tar
+	$(BIN)/kit submission check runs/full-nano-s0.tar
+	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard"
 
 test: $(INSTALLED_DEV)
 	$(BIN)/pytest

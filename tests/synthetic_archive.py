@@ -234,13 +234,10 @@ def calibrate(
 def make_onnx(source: Synthetic, entry: Scored, weights: dict[str, Any]) -> bytes:
     """Convolutions with BN folded in, a pool and a linear layer; shortcuts are added."""
     architecture, profile = entry.architecture, source.profile
-    tables = folded(weights, architecture, profile.search_space, profile.num_classes)
     nodes, constants = [], []
-    for name, pair in tables.items():
-        constants += [
-            numpy_helper.from_array(np.asarray(value, np.float32), f"{name}.{part}")
-            for part, value in zip(("weight", "bias"), pair, strict=True)
-        ]
+    for name, weight, bias in folded(weights.__getitem__, architecture, profile.search_space, profile.num_classes):
+        constants += [numpy_helper.from_array(np.asarray(weight, np.float32), f"{name}.weight")]
+        constants += [numpy_helper.from_array(np.asarray(bias, np.float32), f"{name}.bias")]
     at = "images"
     for layer in layers(architecture, **source.scale):
         inputs = [at, f"{layer.name}.weight", f"{layer.name}.bias"]

@@ -17,6 +17,7 @@ from kit.submission.members import LocalMembers, Members, hashes
 BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 MAX_FAULTS = 50
+BINARY_SIZE = 0x80  # how GNU tar marks sizes of 8 GiB and more
 KINDS = {
     b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"5": "a folder", b"6": "a pipe",
     b"S": "a sparse file", b"x": "an extension header", b"g": "an extension header", b"L": "an extension header",
@@ -250,6 +251,9 @@ class _Scan:
     def _member(self, at: int, header: bytes) -> int | None:
         """Judge one header; returns the size that follows it, None where nothing after it can be trusted."""
         name, size, mtime = _text(header), _octal(header[124:136]), _octal(header[136:148])
+        if size is None and header[124] & BINARY_SIZE:
+            self._fault(name, "its size is beyond what any member may have", unsafe=True)
+            return None
         if size is None:
             self._fault(name, f"the header at byte {at} is damaged: nothing after it was read")
             return None

@@ -20,7 +20,6 @@ from kit.submission.figures import draw_accuracy, draw_against_truth, draw_losse
 from kit.submission.history import History
 from kit.submission.members import LocalMembers, Members
 from kit.submission.sbom import make_sbom
-from kit.truth_file import load_truth, shipped_truths
 
 PLACEHOLDER = re.compile(r"@([A-Z0-9_]+)@")
 
@@ -132,6 +131,9 @@ def make_figures(members: Members, architectures: list[Architecture], history: H
 
 
 def _against_truth(profile: Profile, submission: Mapping[str, Any], rank: Mapping[str, Any]) -> bytes | None:
+    # Imported when there is a rank, because it imports scipy.
+    from kit.truth_file import load_truth, shipped_truths
+
     path = shipped_truths().get(profile.name)
     if path is None:
         return None

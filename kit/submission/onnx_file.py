@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from math import prod
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +14,23 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 FLOAT, INT64 = 1, 7
 TYPES: dict[int, np.dtype[Any]] = {FLOAT: np.dtype("<f4"), INT64: np.dtype("<i8")}
 MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
-GRAPH, METADATA, DOC, FUNCTIONS, TRAINING = 7, 14, 6, 25, 20
+GRAPH, OPSET, METADATA, TRAINING, FUNCTIONS = 7, 8, 14, 20, 25
 EXTERNAL = 1
 MAX_VARINT_BYTES = 10
+MAX_SMALL_BYTES = 1024**2
 
 Field = tuple[int, int, Any]
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Initializer:
-    """A tensor stored in the graph; `data` is None for types that weights do not have."""
+    """A tensor stored in the graph; `place` is where its numbers lie, None for types that weights do not have."""
 
     name: str
     shape: tuple[int, ...]
-    data: NDArray[Any] | None
+    dtype: np.dtype[Any] | None
+    place: Place | None
     external: bool
 
 
@@ -47,52 +51,95 @@ class OnnxFile:
     has_functions: bool = False
 
 
-def read_onnx(data: bytes, source: str) -> OnnxFile:
-    """Parse a model. Raises `StorageError` for bytes that are no ONNX model or hold fields that none has."""
+def read_onnx(file: BinaryIO, size: int, source: str) -> OnnxFile:
+    """Parse a model; its weights stay in the file. Raises `StorageError` for bytes that are no ONNX model, or hold more."""
     try:
-        return _model(memoryview(data))
-    except (IndexError, ValueError, TypeError, OverflowError) as error:
-        raise StorageError(f"{source} is no valid ONNX file: {error}") from error
+        return _model(_Reader(file), (0, size))
+    except (LookupError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise StorageError(f"{source} is no valid ONNX file: {error}"[:200]) from error
 
 
-def _model(data: memoryview) -> OnnxFile:
+def read_numbers(file: BinaryIO, tensor: Initializer) -> NDArray[Any] | None:
+    """The numbers of a tensor; None when it holds none of a type and count that weights have."""
+    if tensor.place is None or tensor.dtype is None or tensor.external:
+        return None
+    start, end = tensor.place
+    if end - start != prod(tensor.shape) * tensor.dtype.itemsize:
+        return None
+    file.seek(start)
+    return np.frombuffer(file.read(end - start), tensor.dtype).reshape(tensor.shape)
+
+
+class _Reader:
+    """Messages that are too large for memory, read field by field; a field with bytes is a place in the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def fields(self, place: Place) -> Iterator[tuple[int, int, Any]]:
+        at, end = place
+        while at < end:
+            self._file.seek(at)
+            head = memoryview(self._file.read(min(2 * MAX_VARINT_BYTES, end - at)))
+            key, used = _varint(head, 0)
+            number, kind = key >> 3, key & 7
+            value, used = _varint(head, used) if kind in (VARINT, BYTES) else ({FIXED32: 4, FIXED64: 8}[kind], used)
+            if number == 0 or at + used + (0 if kind == VARINT else value) > end:
+                raise ValueError("a field has no number, or ends after its message")
+            at += used
+            if kind == VARINT:
+                yield number, kind, value
+                continue
+            yield number, kind, (at, at + value)
+            at += value
+
+    def load(self, place: Place) -> memoryview:
+        """The bytes of a small field."""
+        start, end = place
+        if end - start > MAX_SMALL_BYTES:
+            raise ValueError(f"it has a field of {end - start} bytes that is no tensor")
+        self._file.seek(start)
+        return memoryview(self._file.read(end - start))
+
+
+def _model(reader: _Reader, place: Place) -> OnnxFile:
     model = OnnxFile()
-    for number, kind, value in _fields(data):
+    for number, kind, value in reader.fields(place):
         if number not in MODEL_FIELDS:
             raise ValueError(f"it has the unknown field {number}")
         if number == GRAPH and kind == BYTES:
-            _graph(value, model)
+            _graph(reader, value, model)
         elif number == METADATA:
-            key, text = _pair(value)
+            key, text = _pair(reader.load(value))
             model.repeated_metadata |= key in model.metadata
             model.metadata[key] = text
-        elif number == 8:
-            parts = {part: inner for part, _, inner in _fields(value)}
+        elif number == OPSET:
+            parts = {part: inner for part, _, inner in _fields(reader.load(value))}
             model.opsets[_string(parts.get(1, b""))] = int(parts.get(2, 0))
         elif number in (FUNCTIONS, TRAINING):
             model.has_functions = True
         elif kind == BYTES:
-            model.texts.append(_string(value))
+            model.texts.append(_string(reader.load(value)))
     if not model.initializers:
         raise ValueError("it has no graph with weights")
     return model
 
 
-def _graph(data: memoryview, model: OnnxFile) -> None:
-    for number, _, value in _fields(data):
+def _graph(reader: _Reader, place: Place, model: OnnxFile) -> None:
+    for number, _, value in reader.fields(place):
         if number == 1:
-            _node(value, model)
+            _node(reader.load(value), model)
         elif number == 5:
-            model.initializers.append(_tensor(value, model))
+            model.initializers.append(_tensor(reader, value, model))
         elif number in (11, 12):
-            name, shape = _value_info(value, model)
+            name, shape = _value_info(reader.load(value), model)
             (model.inputs if number == 11 else model.outputs)[name] = shape
         elif number == 13:
-            _value_info(value, model)
+            _value_info(reader.load(value), model)
         elif number in (2, 10):
-            model.texts.append(_string(value))
+            model.texts.append(_string(reader.load(value)))
         elif number == 16:
-            model.texts += _pair(value)
+            model.texts += _pair(reader.load(value))
         else:
             raise ValueError(f"its graph has the unexpected field {number}")
 
@@ -115,36 +162,34 @@ def _node(data: memoryview, model: OnnxFile) -> None:
 
 def _attribute(data: memoryview, model: OnnxFile) -> None:
     for number, kind, value in _fields(data):
-        if number == 5:
-            model.initializers.append(_tensor(value, model))
-        elif number in (6, 11):
-            raise ValueError("a node holds a graph of its own")
-        elif kind == BYTES and number in (1, 4, 9, 13, 21):
+        if number in (5, 6, 10, 11, 22, 23):
+            raise ValueError("a node holds a tensor or a graph of its own")
+        if kind == BYTES and number in (1, 4, 9, 13, 21):
             model.texts.append(bytes(value).decode("utf-8", "replace"))
 
 
-def _tensor(data: memoryview, model: OnnxFile) -> Initializer:
+def _tensor(reader: _Reader, place: Place, model: OnnxFile) -> Initializer:
     shape: list[int] = []
-    parts: dict[int, Any] = {}
-    external = False
-    for number, kind, value in _fields(data):
+    name, dtype, numbers, external = "", None, None, False
+    for number, kind, value in reader.fields(place):
         if number == 1:
-            shape += _varints(value) if kind == BYTES else [value]
+            shape += _varints(reader.load(value)) if kind == BYTES else [value]
+        elif number == 2:
+            dtype = TYPES.get(value)
+        elif number == 8:
+            name = _string(reader.load(value))
+        elif number == 9:
+            numbers = value
         elif number == 13 or (number == 14 and value == EXTERNAL):
             external = True
-        elif number in (8, 12):
-            model.texts.append(_string(value))
-            parts[number] = value
+        elif number == 12:
+            model.texts.append(_string(reader.load(value)))
         elif number == 16:
-            model.texts += _pair(value)
-        else:
-            parts[number] = value
-    dtype = TYPES.get(parts.get(2, 0))
-    raw = parts.get(9, parts.get(4) if dtype == TYPES[FLOAT] else None)
-    array = None
-    if dtype is not None and isinstance(raw, memoryview) and not external:
-        array = np.frombuffer(raw, dtype).reshape(shape)
-    return Initializer(_string(parts.get(8, b"")), tuple(shape), array, external)
+            model.texts += _pair(reader.load(value))
+        elif number != 14:
+            raise ValueError("a tensor does not hold its numbers as bytes")
+    model.texts.append(name)
+    return Initializer(name, tuple(shape), dtype, numbers, external)
 
 
 def _value_info(data: memoryview, model: OnnxFile) -> tuple[str, list[str | int]]:

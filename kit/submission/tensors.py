@@ -1,7 +1,7 @@
 """Weights files without torch: a strict safetensors reader, and the names and shapes that an architecture must have."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO
@@ -120,22 +120,17 @@ def norm_of(conv: str) -> str:
 
 
 def folded(
-    weights: dict[str, Array], architecture: Architecture, space: SearchSpace, num_classes: int, eps: float = 1e-5
-) -> dict[str, tuple[Array, Array]]:
-    """Weight and bias of every layer after its batch norm is folded into it, from calibrated weights."""
-    result = {}
+    read: Callable[[str], Array], architecture: Architecture, space: SearchSpace, num_classes: int, eps: float = 1e-5
+) -> Iterator[tuple[str, Array, Array]]:
+    """Name, weight and bias of every layer after its batch norm is folded into it, from calibrated weights."""
     for layer in layers(architecture, space=space, resolution=1, num_classes=num_classes):
-        weight = weights[f"{layer.name}.weight"]
+        weight = read(f"{layer.name}.weight")
         if not layer.normalised:
-            result[layer.name] = weight, weights[f"{layer.name}.bias"]
+            yield layer.name, weight, read(f"{layer.name}.bias")
             continue
         norm = norm_of(layer.name)
-        scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + eps)
-        result[layer.name] = (
-            weight * scale[:, None, None, None],
-            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale,
-        )
-    return result
+        scale = read(f"{norm}.weight") / np.sqrt(read(f"{norm}.running_var") + np.float32(eps))
+        yield layer.name, weight * scale[:, None, None, None], read(f"{norm}.bias") - read(f"{norm}.running_mean") * scale
 
 
 def cells_of(note: dict[str, Any]) -> list[SearchSpace]:

@@ -27,7 +27,7 @@ class FileRow(Document):
     path: str
     size: Count
     sha256: Sha256
-    role: str
+    role: str | None
 
 
 class Manifest(Document):

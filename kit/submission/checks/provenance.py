@@ -19,7 +19,6 @@ from kit.submission.checks.submission import Submission
 from kit.submission.documents import license_text, make_figures, make_readme, make_reproduce
 from kit.submission.provenance import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
-from kit.truth_file import load_truth, rank_predictions, shipped_truths
 
 TOLERANCE = 1e-6
 M = TypeVar("M", Recipe, Profile)
@@ -102,11 +101,9 @@ def _rank(submission: Submission) -> Iterator[Problem]:
         yield Problem(
             layout.RANK, f"{layout.EVENTS} tells of another rank: {_first_difference(document, history.rank or {})}"
         )
-    truth = shipped_truths().get(submission.profile.name)
-    if truth is not None:
-        difference = _first_difference(document, _measure(submission))
-        if difference:
-            yield Problem(layout.RANK, f"measuring again gives another rank: {difference}")
+    measured = _measure(submission)
+    if measured is not None and (difference := _first_difference(document, measured)):
+        yield Problem(layout.RANK, f"measuring again gives another rank: {difference}")
 
 
 @rule("sbom", "the bill of materials lists the packages of the environment and every file with its hash")
@@ -177,10 +174,9 @@ def _no_truth(submission: Submission) -> Iterator[Problem]:
     known = [entry.name for entry in submission.pool if entry.accuracy]
     if known:
         yield Problem(layout.POOL, f"{len(known)} entries came with accuracies, {known[0][:60]!r} first")
-    truths = {path.name for path in shipped_truths().values()}
     inputs = submission.resolved.inputs
     for given in (inputs.pool, inputs.weights, inputs.data):
-        if given is not None and (given in truths or "truth" in given.lower()):
+        if given is not None and _looks_like_truth(given):
             yield Problem(layout.RESOLVED, f"the run's input {given[:60]!r} looks like a truth")
     order = submission.log.history.order
     last_score = max((at for at, kind in enumerate(order) if kind == "scores"), default=-1)
@@ -257,13 +253,26 @@ def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
     return _first_difference(found.model_dump(mode="json"), wanted.model_dump(mode="json"))
 
 
-def _measure(submission: Submission) -> dict[str, Any]:
-    """The rank of these predictions against the truth that the kit ships for the profile."""
+def _measure(submission: Submission) -> dict[str, Any] | None:
+    """The rank of these predictions against the truth that the kit ships for the profile; None where it ships none."""
+    # Imported when needed, because it takes longer than all rules together (scipy).
+    from kit.truth_file import load_truth, rank_predictions, shipped_truths
+
+    truth = shipped_truths().get(submission.profile.name)
+    if truth is None:
+        return None
     entries = submission.predictions
     architectures = tuple(submission.space.parse(entry.code) for entry in entries)
     pool = Pool(tuple(entry.name for entry in entries), architectures, tuple(entry.accuracy or 0.0 for entry in entries))
-    truth = load_truth(shipped_truths()[submission.profile.name])
-    return rank_predictions(pool, truth, **submission.scale).report.to_json()
+    return rank_predictions(pool, load_truth(truth), **submission.scale).report.to_json()
+
+
+def _looks_like_truth(name: str) -> bool:
+    if "truth" in name.lower() or not name.endswith(".json"):
+        return "truth" in name.lower()
+    from kit.truth_file import shipped_truths
+
+    return name in {path.name for path in shipped_truths().values()}
 
 
 def _first_difference(found: Any, wanted: Any, where: str = "") -> str:

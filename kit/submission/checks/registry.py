@@ -50,6 +50,8 @@ class Finding:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+# From the container to what it says; within a module, as the rules are written there.
+ORDER = ("structure", "predictions", "weights", "provenance")
 _RULES: dict[str, dict[str, Rule]] = {RULES_VERSION: {}}
 
 
@@ -80,4 +82,5 @@ def select_rules(version: str | None, skip: Collection[str]) -> list[Rule]:
             near = difflib.get_close_matches(name, rules, 1)
             hint = (f"did you mean {near[0]}? " if near else "") + f"there are: {', '.join(rules)}"
             raise InputError(f"there is no check {name!r} to skip", hint=hint)
-    return [each for each in rules.values() if each.id not in set(skip)]
+    kept = [each for each in rules.values() if each.id not in set(skip)]
+    return sorted(kept, key=lambda each: ORDER.index(each.check.__module__.rpartition(".")[2]))

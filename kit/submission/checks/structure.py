@@ -100,11 +100,8 @@ def _manifest(submission: Submission) -> Iterator[Problem]:
     if paths != sorted(set(paths)):
         yield Problem(layout.MANIFEST, "its files are not listed once each, in order")
     for row in found.files:
-        if row.role != layout.role_of(row.path):
-            yield Problem(
-                layout.MANIFEST,
-                f"{row.path[:SHOWN]} has the role {row.role[:SHOWN]!r}, expected {layout.role_of(row.path)!r}",
-            )
+        if row.role != (role := layout.role_of(row.path)):
+            yield Problem(layout.MANIFEST, f"{row.path[:SHOWN]} has the role {row.role!r}, expected {role!r}"[:200])
     if archive.read(layout.MANIFEST) != layout.dump_json(layout.MANIFEST, found.model_dump()):
         yield Problem(layout.MANIFEST, "it is not written as the kit writes it")
 
@@ -154,7 +151,7 @@ def _strict_json(submission: Submission) -> Iterator[Problem]:
             yield from (Problem(name, message) for message in submission.log.strict)
         elif name.endswith((".json", ".jsonl")):
             try:
-                if not _is_canonical(archive.read(name), name):
+                if not _is_canonical(submission, name):
                     yield Problem(name, "it is not written as the kit writes it (spaces, order of digits, line breaks)")
             except (StorageError, ValueError) as error:  # 1e999 parses, and cannot be written again
                 yield Problem(name, str(error)[:200])
@@ -198,7 +195,14 @@ def _private_data(submission: Submission) -> Iterator[Problem]:
 
 def _texts(submission: Submission, name: str) -> Iterator[str]:
     """What people could read in a member, decoded."""
-    if name.endswith(layout.TEXT_SUFFIXES) or name in (layout.LICENSE, layout.SUMS):
+    entries = {layout.POOL: "pool", layout.SUBMISSION: "predictions", layout.EVALUATIONS: "evaluations"}
+    if name in entries:
+        try:
+            # Their types leave no room for texts besides names, and they are long.
+            yield "\n".join(entry.name for entry in getattr(submission, entries[name]))
+        except KitError:
+            yield submission.archive.read(name).decode("utf-8", "replace")
+    elif name.endswith(layout.TEXT_SUFFIXES) or name in (layout.LICENSE, layout.SUMS):
         yield submission.archive.read(name).decode("utf-8", "replace")
     elif name.endswith(".onnx"):
         try:
@@ -214,10 +218,15 @@ def _texts(submission: Submission, name: str) -> Iterator[str]:
             return  # the rules about weights say so
 
 
-def _is_canonical(data: bytes, name: str) -> bool:
-    if name.endswith(".jsonl"):
-        return all(
-            layout.dump_line(parse_json(line, source=f"{name}: line {number}")) == line
-            for number, line in enumerate(data.splitlines(keepends=True), 1)
-        )
-    return layout.dump_json(name, parse_json(data, source=name)) == data
+def _is_canonical(submission: Submission, name: str) -> bool:
+    data = submission.archive.read(name)
+    if name != layout.EVALUATIONS:
+        return layout.dump_json(name, parse_json(data, source=name)) == data
+    try:
+        rows = submission.evaluations
+    except StorageError:
+        for number, line in enumerate(data.splitlines(), 1):
+            parse_json(line, source=f"{name}: line {number}")
+        return True  # standard JSON; the rule `evaluations` says what is wrong with it
+    # Written again from types, it can only be the same if it was standard JSON with each key once.
+    return b"".join(layout.dump_line(dict(row)) for row in rows) == data

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from kit.errors import InputError, StorageError
-from kit.events import UnknownEvent, from_line
+from kit.events import Event, UnknownEvent, from_line, to_line
 from kit.files import parse_json
 from kit.pool import Entry, parse_entries
 from kit.recipe import Profile, Recipe
@@ -90,7 +90,7 @@ class Submission:
             for number, line in enumerate(self.archive.lines(layout.EVALUATIONS), 1):
                 source = f"{layout.EVALUATIONS}: line {number}"
                 try:
-                    rows.append(documents.EVALUATION.validate_python(parse_json(line, source=source)))
+                    rows.append(documents.EVALUATION.validate_json(line))
                 except ValidationError as error:
                     raise StorageError(f"{source}: {explain(error)}") from error
             return rows
@@ -151,8 +151,10 @@ class Submission:
             yield TensorFile(file, self.archive.size(name), name)
 
     def onnx(self, name: str) -> OnnxFile:
-        """An ONNX file; not kept, because it may be large."""
-        return read_onnx(self.archive.read(name, layout.MAX_MEMBER_BYTES), name)
+        """An ONNX file without its weights."""
+        self._require(name)
+        with self.archive.open(name) as file:
+            return read_onnx(file, self.archive.size(name), name)
 
     def document(self, name: str) -> Any:
         """A JSON member, parsed strictly. Raises `StorageError`."""
@@ -188,28 +190,40 @@ def _model(kind: type[Recipe], value: dict[str, Any], source: str) -> Recipe:
 
 
 def _read_event(line: bytes, where: str, log: Log) -> None:
-    try:
-        text = line.decode()
-        value = parse_json(line, source=where)
-        canonical = layout.dump_line(value) == line
-    except (UnicodeDecodeError, StorageError, ValueError) as error:
-        return _note(log.strict, f"{where} is not valid JSON: {error}"[:200])
-    if not canonical:
-        _note(log.strict, f"{where} is not written as the kit writes it")
+    text = line.decode("utf-8", "replace")
     event = from_line(text)
-    if event is None or isinstance(event, UnknownEvent):
-        return _note(log.foreign, f"{where} is no event that this kit knows")
+    if event is None or isinstance(event, UnknownEvent) or not _is_canonical(event, line):
+        _note_strictness(line, where, log)
+        if event is None or isinstance(event, UnknownEvent):
+            return _note(log.foreign, f"{where} is no event that this kit knows")
     try:
         log.history.add(event)
         # Steps and scores, nearly all of a log, have no texts besides names and codes.
         cleaned = next(clean_events([line]), b"") if any(sign in line for sign in UNCLEAN) else line
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
         return _note(log.foreign, f"{where} holds values that its kind of event does not have")
-    if cleaned != line and canonical:
-        _note(log.private, f"{where} holds a process id or a place on a disk")
+    if cleaned != line:
+        _note(log.private, f"{where} holds a process id or a place on a disk, or is not written as the kit writes it")
     for what, words in find_private(text):
         _note(log.private, f"{where} holds {what}: {words[:60]!r}")
     return None
+
+
+def _is_canonical(event: Event, line: bytes) -> bool:
+    """Written again from its types, an event can only be the same line if that was standard JSON with each key once."""
+    try:
+        return to_line(event).encode() + b"\n" == line
+    except ValueError:
+        return False
+
+
+def _note_strictness(line: bytes, where: str, log: Log) -> None:
+    """What is wrong with a line as JSON, if anything is."""
+    try:
+        if layout.dump_line(parse_json(line, source=where)) != line:
+            _note(log.strict, f"{where} is not written as the kit writes it")
+    except (StorageError, ValueError) as error:
+        _note(log.strict, f"{where} is not valid JSON: {error}"[:200])
 
 
 def _note(notes: list[str], message: str) -> None:

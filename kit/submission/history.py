@@ -49,10 +49,9 @@ class History:
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     scored: int | None = None
     rank: dict[str, Any] | None = None
-    truth: str | None = None
     finished: bool = False
-    order: list[str] = field(default_factory=list)
-    """Kinds of the events that end a part of the run, in order."""
+    before_rank: frozenset[str] | None = None
+    """The phases that had ended when the truth was first opened; None if that was before any score, or never."""
 
     @classmethod
     def read(cls, events: Iterable[Event]) -> "History":
@@ -76,18 +75,18 @@ class History:
             case PhaseReused():
                 phase = self._phase(event.phase)
                 phase.reused, phase.steps, phase.paths = True, event.steps, event.paths_per_step
-                self.order.append("phase")
             case PhaseFinished():
                 self._phase(event.phase).finished = True
-                self.order.append("phase")
             case RunStarted():
                 self.starts.append(event)
             case EvaluationFinished():
                 self.scored = event.subnets
-                self.order.append("scores")
             case RankMeasured():
-                self.rank, self.truth = event.report, event.truth
-                self.order.append("rank")
+                if self.rank is None and self.scored is not None:
+                    self.before_rank = frozenset(
+                        name for name, phase in self.phases.items() if phase.finished or phase.reused
+                    )
+                self.rank = event.report
             case RunFinished():
                 self.finished = True
             case _:

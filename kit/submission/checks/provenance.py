@@ -178,11 +178,9 @@ def _no_truth(submission: Submission) -> Iterator[Problem]:
     for given in (inputs.pool, inputs.weights, inputs.data):
         if given is not None and _looks_like_truth(given):
             yield Problem(layout.RESOLVED, f"the run's input {given[:60]!r} looks like a truth")
-    order = submission.log.history.order
-    last_score = max((at for at, kind in enumerate(order) if kind == "scores"), default=-1)
-    first_rank = order.index("rank") if "rank" in order else len(order)
-    if any(kind == "phase" for kind in order[first_rank:]) or first_rank < last_score:
-        yield Problem(layout.EVENTS, "the truth was opened before the last phase or score was done")
+    history = submission.log.history
+    if history.rank is not None and history.before_rank != frozenset(phase.name for phase in _phases(submission)):
+        yield Problem(layout.EVENTS, "the truth was opened before all phases and scores were done")
 
 
 @rule(

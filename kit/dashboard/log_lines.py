@@ -17,6 +17,7 @@ from kit.events import (
     PhaseReused,
     PhaseStarted,
     RankMeasured,
+    RankSoFar,
     RunFinished,
     RunStarted,
     RunStopped,
@@ -94,6 +95,9 @@ def _milestone(event: Event) -> str:
             return f"scoring {event.subnets:,} sub-networks on {event.images:,} images, {event.done:,} done already"
         case EvaluationFinished():
             return f"scored {event.subnets:,} sub-networks: {event.predictions}"
+        case RankSoFar():
+            figures = _rank({"pearson": event.pearson, "kendall": event.kendall})
+            return f"rank of the first {event.scored:,}: {figures}"
         case RankMeasured():
             return f"rank measured against {event.truth}: {_rank(event.report)}"
         case RunFinished():

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from kit.dashboard.series import NO_CURVE, Curve, Series
 from kit.events import (
@@ -16,6 +16,7 @@ from kit.events import (
     PhaseReused,
     PhaseStarted,
     RankMeasured,
+    RankSoFar,
     RunFinished,
     RunStarted,
     RunStopped,
@@ -78,6 +79,16 @@ class EvaluationState:
         return 1.0 if self.finished else min(1.0, self.done / self.subnets) if self.subnets else 0.0
 
 
+@dataclass(frozen=True)
+class RankFigures:
+    """A rank figure as value, low and high, of the whole pool (`final`) or of the `scored` sub-networks so far."""
+
+    final: bool
+    scored: int
+    kendall: tuple[float, float, float] | None
+    pearson: tuple[float, float, float] | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunState:
     """A run as of its last event that was read. `complete` is false while the log's middle is still being read."""
@@ -93,6 +104,7 @@ class RunState:
     passes: int = 0
     evaluation: EvaluationState | None = None
     ranks: tuple[RankMeasured, ...] = ()
+    rank_so_far: RankSoFar | None = None
     loss: float | None = None
     """Mean cross-entropy of the last step's paths."""
     codes: tuple[str, ...] = ()
@@ -134,6 +146,18 @@ class RunState:
     def rank(self) -> RankMeasured | None:
         return self.ranks[-1] if self.ranks else None
 
+    @property
+    def rank_figures(self) -> RankFigures | None:
+        """The newest figures there are: of the whole pool, else of what was scored so far."""
+        if self.rank is not None:
+            report, scored, final = self.rank.report, 0, True
+        elif self.rank_so_far is not None:
+            event = self.rank_so_far
+            report, scored, final = {"pearson": event.pearson, "kendall": event.kendall}, event.scored, False
+        else:
+            return None
+        return RankFigures(final, scored, _interval(report, "kendall"), _interval(report, "pearson"))
+
 
 @dataclass
 class _Phase:
@@ -171,6 +195,7 @@ class RunFold:
         self._seconds_per_subnet: float | None = None
         self._data_share: float | None = None
         self._ranks: list[RankMeasured] = []
+        self._rank_so_far: RankSoFar | None = None
         self._replacements: deque[CandidateReplaced] = deque(maxlen=REMEMBERED)
         self._notes: deque[Note] = deque(maxlen=REMEMBERED)
         self._replaced = 0
@@ -197,13 +222,12 @@ class RunFold:
                 self._fold_evaluation(event)
             case RankMeasured():
                 self._ranks.append(event)
+            case RankSoFar():
+                self._rank_so_far = event
             case Note():
                 self._notes.append(event)
-            case RunFinished():
-                self._outcome = "finished"
-            case RunStopped():
-                self._outcome = "stopped"
-                self._stop_reason = event.reason
+            case RunFinished() | RunStopped():
+                self._end(event)
             case UnknownEvent():
                 self._unknown += 1
             case _:
@@ -237,6 +261,7 @@ class RunFold:
             passes=self._passes,
             evaluation=self._evaluation,
             ranks=tuple(self._ranks),
+            rank_so_far=self._rank_so_far,
             loss=None if step is None else _mean(step.losses),
             codes=() if step is None else step.codes,
             code_losses=() if step is None else step.losses,
@@ -268,6 +293,10 @@ class RunFold:
         known = self._phases
         self._phases = {name: known.get(name) or _Phase(PhaseState(name)) for name in event.phases}
         self._seconds_per_pass = self._seconds_per_step = self._seconds_per_subnet = None
+
+    def _end(self, event: RunFinished | RunStopped) -> None:
+        self._outcome = "finished" if isinstance(event, RunFinished) else "stopped"
+        self._stop_reason = event.reason if isinstance(event, RunStopped) else ""
 
     def _fold_phase(self, event: PhaseStarted | PhaseReused | PhaseFinished) -> None:
         phase = self._of(event.phase)
@@ -354,6 +383,13 @@ def _smooth(old: float | None, new: float) -> float:
 
 def _mean(values: tuple[float, ...]) -> float | None:
     return _finite(sum(values) / len(values)) if values else None
+
+
+def _interval(report: dict[str, Any], name: str) -> tuple[float, float, float] | None:
+    figure = report.get(name)
+    values = [figure.get(key) for key in ("value", "low", "high")] if isinstance(figure, dict) else []
+    numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
 
 
 def _finite(value: float) -> float | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from kit.dashboard.event_source import LogReader
 from kit.dashboard.liveness import Liveness
-from kit.dashboard.log_lines import report_value
 from kit.dashboard.run_state import RunState
 from kit.errors import StorageError
 from kit.files import read_json
@@ -40,11 +39,15 @@ class RunSummary:
 
     @property
     def pearson(self) -> float | None:
-        return None if self.state.rank is None else report_value(self.state.rank.report, "pearson", "value")
+        """Rank so far, or in the end."""
+        figures = self.state.rank_figures
+        return None if figures is None or figures.pearson is None else figures.pearson[0]
 
     @property
     def kendall(self) -> float | None:
-        return None if self.state.rank is None else report_value(self.state.rank.report, "kendall", "value")
+        """Rank so far, or in the end."""
+        figures = self.state.rank_figures
+        return None if figures is None or figures.kendall is None else figures.kendall[0]
 
 
 class _Watched:

@@ -15,9 +15,9 @@ from textual.widgets import Footer, Static
 from kit.dashboard.bindings import bindings
 from kit.dashboard.event_source import LogReader
 from kit.dashboard.log_lines import report_value
+from kit.dashboard.run_curves import joined, phase_curves
 from kit.dashboard.run_state import RunState
 from kit.dashboard.screens.base import Rows, as_text
-from kit.dashboard.series import Curve
 from kit.dashboard.text import count, duration, number
 from kit.dashboard.widgets.bars import TopBar
 from kit.dashboard.widgets.plot import COLOURS, CurveView, Line
@@ -60,7 +60,7 @@ class CompareScreen(Screen[None]):
         yield TopBar()
         with Vertical(id="compare"):
             yield Static("", id="compare-title", markup=False)
-            yield CurveView(id="compare-curves", empty="reading the runs")
+            yield CurveView(id="compare-curves", empty="reading the runs", labelled=True)
             yield VirtualTable(id="compare-table", empty="reading the runs")
         yield Footer(show_command_palette=False, compact=True)
 
@@ -95,7 +95,7 @@ class CompareScreen(Screen[None]):
                 settings.append({})
         if not self._leaving.is_set():
             lines = [
-                Line(run.id, loss_over_passes(state), COLOURS[index % len(COLOURS)])
+                Line(run.id, joined(phase_curves(state, "loss", None)), COLOURS[index % len(COLOURS)])
                 for index, (run, state) in enumerate(zip(self.runs, states, strict=True))
             ]
             self.post_message(self.Ready(comparison(states, settings), lines))
@@ -162,18 +162,6 @@ def comparison(states: list[RunState], settings: list[dict[str, Any]]) -> list[l
         if len(set(values)) > 1:
             add(key, values)
     return rows
-
-
-def loss_over_passes(state: RunState) -> Curve:
-    """One curve for all phases, over the passes that were made."""
-    xs: list[float] = []
-    ys: list[float] = []
-    before = 0
-    for phase in state.phases:
-        xs += [before + x * phase.paths_per_step for x in phase.losses.x]
-        ys += phase.losses.y
-        before += phase.passes_done
-    return Curve(tuple(xs), tuple(ys))
 
 
 def flatten(value: Any, where: str = "") -> Iterator[tuple[str, object]]:

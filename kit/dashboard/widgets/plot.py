@@ -1,8 +1,10 @@
 """Curves in a plot that can be zoomed and moved, and in one line of blocks where there is no room for a plot."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import ClassVar
 
 from textual import events
@@ -59,9 +61,18 @@ class KitPlot(PlotWidget, inherit_bindings=False):
 class CurveView(Container):
     """A `KitPlot`, or a line of blocks when the area is tiny. `show` draws."""
 
-    def __init__(self, *, id: str | None = None, empty: str = "nothing to draw yet") -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        empty: str = "nothing to draw yet",
+        labelled: bool = False,
+    ) -> None:
+        """`labelled` leaves a line for the name of the x axis."""
         super().__init__(id=id)
+        self.labelled = labelled
         self.empty = empty
+        self._window: tuple[float, float] | None = None
         self._shown: tuple[Sequence[Line | Points], str, str, bool] = ((), "", "", False)
 
     def compose(self) -> ComposeResult:
@@ -70,12 +81,21 @@ class CurveView(Container):
 
     def on_mount(self) -> None:
         """Colours change with the theme."""
+        plot = self.query_one(KitPlot)
+        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 2 if self.labelled else 1, 8
         self.watch(self.app, "theme", self._draw, init=False)
         self._choose()
 
     def on_resize(self, event: events.Resize) -> None:
         """There may be room for a plot now, or none any more."""
         self._choose()
+
+    def on_plot_widget_scale_changed(self, message: PlotWidget.ScaleChanged) -> None:
+        """Zoomed or moved: draw what is in sight as finely as it can be."""
+        message.stop()
+        plot = self.query_one(KitPlot)
+        self._window = None if plot._auto_x_min else (message.x_min, message.x_max)
+        self._draw()
 
     def show(self, lines: Sequence[Line | Points], *, x: str = "", y: str = "", log: bool = False) -> None:
         """Draw these curves, y logarithmically if asked; zoom and position stay."""
@@ -105,7 +125,10 @@ class CurveView(Container):
         plot.clear()
         plot.set_y_formatter(LogFormatter() if log else NumericAxisFormatter())
         for line in lines:
-            xs, ys = thinned(line.curve, 4 * max(1, self.size.width))
+            # Single points are shown as they are; a line has two points a column, of what is in sight.
+            share = self._share(line.curve)
+            limit = math.ceil(2 * self.size.width * share) + 1 if isinstance(line, Line) else len(line.curve)
+            xs, ys = thinned(line.curve, limit, self._window)
             if log:
                 kept = [(a, math.log10(b)) for a, b in zip(xs, ys, strict=True) if b > 0]
                 xs, ys = [a for a, _ in kept], [b for _, b in kept]
@@ -113,12 +136,21 @@ class CurveView(Container):
                 continue
             style = colours[line.colour]
             if isinstance(line, Line):
-                plot.plot(xs, ys, line_style=style, hires_mode=HiResMode.BRAILLE, label=line.label)
+                plot.plot(xs, ys, line_style=style, hires_mode=HiResMode.BRAILLE, label=line.label or None)
             else:
-                plot.scatter(xs, ys, marker=line.marker, marker_style=style, label=line.label)
+                plot.scatter(xs, ys, marker=line.marker, marker_style=style, label=line.label or None)
         plot.set_xlabel(x_label)
         plot.set_ylabel(y_label)
-        plot.show_legend(LegendLocation.TOPRIGHT, is_visible=len(lines) > 1)
+        plot.show_legend(LegendLocation.TOPRIGHT, is_visible=sum(bool(line.label) for line in lines) > 1)
+
+    def _share(self, curve: Curve) -> float:
+        """The part of the drawn width that a curve takes."""
+        ends = [(line.curve.x[0], line.curve.x[-1]) for line in self._shown[0] if len(line.curve)]
+        if not len(curve) or not ends:
+            return 0.0
+        low, high = self._window or (min(start for start, _ in ends), max(end for _, end in ends))
+        inside = min(high, curve.x[-1]) - max(low, curve.x[0])
+        return min(1.0, max(0.0, inside / (high - low))) if high > low else 1.0
 
     def _blocks(self) -> Content:
         lines = [line for line in self._shown[0] if len(line.curve)]
@@ -145,14 +177,12 @@ def blocks_of(values: Sequence[float], width: int) -> str:
     return text
 
 
-def thinned(curve: Curve, limit: int) -> tuple[list[float], list[float]]:
-    """A curve with at most about `limit` points: of each group of neighbours its lowest and its highest."""
-    xs, ys = list(curve.x), list(curve.y)
-    if len(xs) <= limit:
-        return xs, ys
-    group = math.ceil(2 * len(xs) / limit)
-    kept: list[int] = []
-    for start in range(0, len(xs), group):
-        indices = range(start, min(start + group, len(xs)))
-        kept += sorted({min(indices, key=ys.__getitem__), max(indices, key=ys.__getitem__)})
-    return [xs[index] for index in kept], [ys[index] for index in kept]
+def thinned(curve: Curve, limit: int, window: tuple[float, float] | None = None) -> tuple[list[float], list[float]]:
+    """A curve, or its part with x inside `window`, in at most about `limit` points: means of neighbours."""
+    xs, ys = curve.x, curve.y
+    if window is not None:
+        start, end = bisect_left(xs, window[0]), bisect_right(xs, window[1])
+        xs, ys = xs[max(0, start - 1) : end + 1], ys[max(0, start - 1) : end + 1]
+    group = max(1, math.ceil(len(xs) / max(1, limit)))
+    starts = range(0, len(xs), group)
+    return [fmean(xs[at : at + group]) for at in starts], [fmean(ys[at : at + group]) for at in starts]

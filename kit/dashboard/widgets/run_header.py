@@ -1,0 +1,156 @@
+"""The first lines of the run screen: what runs, how far it is, how fast."""
+
+from textual.content import Content
+
+from kit.dashboard.event_source import Reading
+from kit.dashboard.log_lines import clock
+from kit.dashboard.run_state import PhaseState, RunState
+from kit.dashboard.text import clean, count, duration, number, percent
+from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
+from kit.dashboard.widgets.run_details import PHASE_MARKS, PHASE_STYLES
+
+Part = str | tuple[str, str]
+SEPARATOR: Part = ("  ·  ", "$text-muted")
+
+
+def progress_bar(fraction: float | None, width: int) -> list[tuple[str, str]]:
+    """A bar with eighths of a character."""
+    width = max(1, width)
+    eighths = 0 if fraction is None else int(min(1.0, max(0.0, fraction)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    partial = " ▏▎▍▌▋▊▉"[rest] if rest and full < width else ""
+    empty = "░" * (width - full - len(partial))
+    return [("█" * full + partial, "$text-success"), (empty, "$text-muted")]
+
+
+def run_header(reading: Reading, width: int, batch_size: int | None) -> Content:
+    """Three lines; parts that do not fit are left out from the right."""
+    state = reading.state
+    lines = [
+        _fit(_what(reading), width),
+        _progress(state, reading.status, width),
+        _fit(_speed(state, batch_size, reading.status), width),
+    ]
+    parts: list[Part] = []
+    for line in lines:
+        parts += [*line, "\n"]
+    return Content.assemble(*parts[:-1])
+
+
+def phase_strip(state: RunState, width: int) -> Content:
+    """All phases on one line, the current one with its progress; cut around the current one where there is no room."""
+    chips: list[tuple[str, str]] = []
+    at = 0
+    for index, phase in enumerate(state.phases):
+        text = f"{PHASE_MARKS[phase.status]} {clean(phase.name)}"
+        if phase.status == "running":
+            text += f" {percent(phase.fraction)}"
+            at = index
+        chips.append((text, PHASE_STYLES[phase.status]))
+    if state.evaluation is not None:
+        scoring = state.evaluation
+        style = PHASE_STYLES["done" if scoring.finished else "running"]
+        mark = PHASE_MARKS["done" if scoring.finished else "running"]
+        chips.append((f"{mark} scoring" + ("" if scoring.finished else f" {percent(scoring.fraction)}"), style))
+        at = len(chips) - 1
+    total = sum(len(text) + 2 for text, _ in chips)
+    start = 0
+    while total > width and start < at:
+        total -= len(chips[start][0]) + 2
+        start += 1
+    parts: list[Part] = [("… ", "$text-muted")] if start else []
+    for text, style in chips[start:]:
+        parts += [(text, style), "  "]
+    return Content.assemble(*parts)
+
+
+def _what(reading: Reading) -> list[Part]:
+    state, status = reading.state, reading.status
+    if reading.problem:
+        return [(clean(reading.problem), "$text-error")]
+    parts: list[Part] = [(f"{STATUS_MARKS.get(status, '')} {status}", STATUS_STYLES.get(status, ""))]
+    if state.recipe:
+        parts += [SEPARATOR, (clean(state.recipe), "bold"), f" on {clean(state.profile)}, seed {state.seed}"]
+    if state.evaluation is not None and not state.evaluation.finished:
+        scoring = state.evaluation
+        parts += [SEPARATOR, "scoring ", (f"{scoring.done:,} of {scoring.subnets:,}", "bold")]
+    elif state.current is not None and state.current.status == "running":
+        parts += [SEPARATOR, *_where(state.current)]
+    if state.stop_reason:
+        parts += [SEPARATOR, (clean(state.stop_reason), "$text-warning")]
+    if not state.complete:
+        parts += [SEPARATOR, ("reading the log ...", "$text-muted")]
+    if reading.damaged:
+        parts += [SEPARATOR, (f"{reading.damaged:,} unreadable lines", "$text-warning")]
+    if state.unknown:
+        parts += [SEPARATOR, (f"{state.unknown:,} events of another version", "$text-warning")]
+    return parts
+
+
+def _where(phase: PhaseState) -> list[Part]:
+    epoch = f" epoch {phase.epoch + 1:,}" + (f" of {phase.epochs:,}" if phase.epochs else "")
+    step = f", step {phase.step:,}" + (f" of {phase.steps:,}" if phase.steps else "")
+    return [(clean(phase.name), "bold $text-accent"), epoch + step]
+
+
+def _progress(state: RunState, status: str, width: int) -> list[Part]:
+    scoring = state.evaluation
+    is_scoring = scoring is not None and not scoring.finished and scoring.subnets > 0
+    fraction = scoring.fraction if is_scoring and scoring is not None else state.fraction
+    left = f"{duration(state.seconds_left)} left" if status == "running" else f"worked {duration(state.elapsed)}"
+    tail = f" {percent(fraction):>5}  {left}"
+    done = f"  {count(state.passes_done)} of {count(state.passes)} passes" if state.passes else ""
+    if width >= 100:
+        tail += done
+        tail += f"  worked {duration(state.elapsed)}" if status == "running" else f"  last event {clock(state.updated)}"
+    bar = max(4, width - len(tail))
+    return [*progress_bar(fraction, bar), tail] if width > len(tail) + 6 else [tail.strip()[: max(0, width)]]
+
+
+def _speed(state: RunState, batch_size: int | None, status: str) -> list[Part]:
+    if state.loss is None and state.evaluation is None:
+        return [("no step was trained yet", "$text-muted")]
+    images = batch_size / state.seconds_per_step if batch_size and state.seconds_per_step else None
+    facts: list[tuple[str, str]] = [("loss", number(state.loss, 4)), ("lr", _rate(state.learning_rate))]
+    if state.evaluation is not None and state.evaluation.best is not None:
+        facts.append(("best accuracy", f"{state.evaluation.best[1]:.4f}"))
+    so_far = rank_so_far(state)
+    if so_far:
+        facts.append(("Kendall τ", so_far))
+    facts += [("images/s", _speedy(images)), ("passes/s", _speedy(state.passes_per_second))]
+    facts.append(("waiting for data", "-" if state.data_share is None else f"{state.data_share:.1%}"))
+    parts: list[Part] = []
+    for name, value in facts:
+        parts += [(f"{name} ", "$text-muted"), (value, "bold"), "   "]
+    return parts[:-1]
+
+
+def rank_so_far(state: RunState) -> str:
+    """The newest rank figure with its interval, of the whole pool or of what was scored until now."""
+    figures = state.rank_figures
+    if figures is None or figures.kendall is None:
+        return ""
+    value, low, high = figures.kendall
+    return f"{value:+.3f} [{low:.3f}, {high:.3f}]" + ("" if figures.final else f" after {figures.scored:,}")
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _speedy(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _fit(parts: list[Part], width: int) -> list[Part]:
+    kept: list[Part] = []
+    room = width
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        if len(text) > room:
+            if room > 4:
+                kept.append((text[: room - 1] + "…", style))
+            break
+        kept.append((text, style) if style else text)
+        room -= len(text)
+    return kept

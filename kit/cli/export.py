@@ -7,7 +7,7 @@ import typer
 
 from kit.cli.output import JsonOption, narrate, print_json, print_table
 from kit.cli.progress import Ticker
-from kit.errors import InputError
+from kit.errors import InputError, StopRequestedError
 from kit.files import read_json
 
 if TYPE_CHECKING:
@@ -56,15 +56,23 @@ def onnx(
 
 
 def tell_exports(exports: "Iterator[SubnetExported]", total: int, differences: list[str]) -> None:
-    """Narrate exports as they are done."""
+    """Narrate exports as they are done. A signal stops after the one at work; raises `StopRequestedError`."""
+    from kit.pipeline.signals import stop_on_signals
+
     if differences:
         narrate(f"note: not the environment that scored ({'; '.join(differences)}): scores may differ slightly")
     narrate(f"exporting {total} sub-networks: each is calibrated, scored again and compared in ONNX Runtime")
-    with Ticker("sub-networks") as ticker:
+    with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
         ticker.start(total)
         for done in exports:
             text = f"{done.code}: top-1 {done.accuracy:.4f}, {done.size:,} bytes, logits within {done.difference:.1e}"
             ticker.advance(1, done.seconds, text)
+            if stop() and done.done < total:
+                raise StopRequestedError(
+                    f"stopped by {stop.reason} after {done.done} of {total} exports; no file is half written",
+                    exit_code=stop.error().exit_code,
+                    hint="run the same command again: it exports anew",
+                )
 
 
 def print_index(index: dict[str, Any]) -> None:

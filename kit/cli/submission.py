@@ -137,4 +137,8 @@ def _print_report(report: "CheckReport") -> None:
         narrate(f"{rule}: {fix}")
     rules = {row["id"] for row in document["checks"]}
     broken = {row["id"] for row in document["checks"] if not row["ok"] and row["level"] == "error"}
-    print_text(f"\nthe archive {'passes' if report.ok else 'breaks'} {len(broken) or len(rules)} of {len(rules)} rules")
+    warned = {row["id"] for row in document["checks"] if not row["ok"]} - broken
+    warnings = f", {len(warned)} with a warning" if warned else ""
+    print_text(
+        f"\nthe archive {'passes' if report.ok else 'breaks'} {len(broken) or len(rules)} of {len(rules)} rules{warnings}"
+    )

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -104,6 +105,20 @@ def test_damaged_exports_are_made_anew(copy, built_archive, kit, tmp_path):
     next((copy / "exports" / "weights" / "calibrated").iterdir()).unlink()
     assert kit("submission", "build", str(copy), "--out", str(tmp_path / "e.tar")).code == 0
     assert digest(tmp_path / "e.tar") == digest(built_archive)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_stopped_build_leaves_nothing_half_done(copy, built_archive, kit, start, tmp_path, number, code):
+    shutil.rmtree(copy / "exports")
+    out = tmp_path / "out" / "f.tar"
+    process = start(["submission", "build", str(copy), "--out", str(out)])
+    assert process.wait_for(lambda: any((copy / "exports" / "onnx").glob("*.onnx")))
+    process.send(number)
+    assert process.end() == code
+    assert not out.exists() and not (copy / "exports" / "onnx" / "index.json").exists()
+    assert kit("submission", "build", str(copy), "--out", str(out)).code == 0
+    assert digest(out) == digest(built_archive) and [path.name for path in out.parent.iterdir()] == ["f.tar"]
 
 
 def test_the_records_agree(unpacked, finished_run):

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -75,9 +74,9 @@ class Members(ABC):
         resolved = self.json(layout.RESOLVED)
         try:
             names = {key: str(resolved[key]["name"]) for key in ("recipe", "profile")}
-            first = json.loads(next(self.lines(layout.EVENTS), b"{}"))
+            first = parse_json(next(self.lines(layout.EVENTS), b"{}"), source=layout.EVENTS)
             return {"kit": __version__, "run": str(first["run"]), **names}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             raise StorageError(f"{layout.RESOLVED} or the first line of {layout.EVENTS} does not name the run") from error
 
     @cached_property

@@ -126,6 +126,7 @@ def _sbom(submission: Submission) -> Iterator[Problem]:
 def _documents(submission: Submission) -> Iterator[Problem]:
     if submission.manifest.kit != __version__:
         return  # the rule `kit-version` says so
+    submission.require_data()
     archive = submission.archive
     for name, make in (
         (layout.LICENSE, license_text),
@@ -152,6 +153,7 @@ def _figures(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, "it is no SVG picture")
     if submission.manifest.kit != __version__:
         return  # another version may draw otherwise; the rule `kit-version` says so
+    submission.require_data()
     pool = [submission.architectures[entry.code] for entry in submission.pool if entry.code in submission.architectures]
     try:
         wanted = make_figures(archive, pool, submission.log.history)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from kit.errors import InputError, StorageError
 from kit.events import Event, UnknownEvent, from_line, to_line
@@ -28,6 +28,7 @@ from kit.submission.tensors import TensorFile
 
 MAX_LOG_PROBLEMS = 20
 T = TypeVar("T")
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {}  # by kind of event, made when first met
 UNCLEAN = (b"/", b"\\", b"~", b'"pid"', b'"predictions"')
 
 
@@ -164,8 +165,15 @@ class Submission:
         """A TOML member. Raises `StorageError`."""
         try:
             return tomllib.loads(self.archive.read(name).decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StorageError(f"{name} is not valid TOML: {error}") from error
+
+    def require_data(self) -> None:
+        """Raise `KitError` unless everything that documents and figures are made from has the types it must have."""
+        for name in ("recipe", "profile", "index", "environment", "evaluations", "predictions", "pool"):
+            getattr(self, name)
+        if layout.RANK in self.archive:
+            self.rank  # noqa: B018
 
     def _require(self, name: str) -> None:
         if name not in self.archive:
@@ -194,19 +202,27 @@ def _read_event(line: bytes, where: str, log: Log) -> None:
     event = from_line(text)
     if event is None or isinstance(event, UnknownEvent) or not _is_canonical(event, line):
         _note_strictness(line, where, log)
-        if event is None or isinstance(event, UnknownEvent):
-            return _note(log.foreign, f"{where} is no event that this kit knows")
-    try:
-        log.history.add(event)
-        # Steps and scores, nearly all of a log, have no texts besides names and codes.
-        cleaned = next(clean_events([line]), b"") if any(sign in line for sign in UNCLEAN) else line
-    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
-        return _note(log.foreign, f"{where} holds values that its kind of event does not have")
-    if cleaned != line:
+    if event is None or isinstance(event, UnknownEvent) or not _has_types(event, line):
+        return _note(log.foreign, f"{where} is no event that this kit knows, or holds values that its kind does not have")
+    log.history.add(event)
+    # Steps and scores, nearly all of a log, have no texts besides names and codes.
+    if any(sign in line for sign in UNCLEAN) and next(clean_events([line]), b"") != line:
         _note(log.private, f"{where} holds a process id or a place on a disk, or is not written as the kit writes it")
     for what, words in find_private(text):
         _note(log.private, f"{where} holds {what}: {words[:60]!r}")
     return None
+
+
+def _has_types(event: Event, line: bytes) -> bool:
+    """`from_line` compares names only."""
+    kind: type[Event] = type(event)
+    if kind.__name__ not in _ADAPTERS:
+        _ADAPTERS[kind.__name__] = TypeAdapter(kind)
+    try:
+        _ADAPTERS[kind.__name__].validate_json(line, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _is_canonical(event: Event, line: bytes) -> bool:

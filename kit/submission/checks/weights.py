@@ -55,14 +55,17 @@ def _supernet_weights(submission: Submission) -> Iterator[Problem]:
         return
     if note["format"] != NOTE_FORMAT or note["num_classes"] != submission.profile.num_classes:
         yield Problem(file, f"it notes format {note['format']!r} and {note['num_classes']!r} classes"[:200])
-    space = SearchSpace.from_json(note["space"])
-    if (space.channels, space.stem) != (submission.space.channels, submission.space.stem):
+    own = submission.space
+    try:
+        space, cells = SearchSpace.from_json(note["space"]), [cell.depth_set for cell in cells_of(note)]
+        same = (space.channels, space.stem) == (own.channels, own.stem)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        yield Problem(file, f"the space that it notes is none: {error!r}"[:200])
+        return
+    if not same:
         yield Problem(file, "it notes other channels than the profile's")
-    wanted_cells = [] if partition is None else [cell.depth_set for cell in partition.subspaces(submission.space)]
-    if [cell.depth_set for cell in cells_of(note)] != wanted_cells:
-        yield Problem(
-            file, f"it notes {len(cells_of(note))} cells that are not the {len(wanted_cells)} of the recipe's partition"
-        )
+    if cells != ([] if partition is None else [cell.depth_set for cell in partition.subspaces(own)]):
+        yield Problem(file, f"it notes {len(cells)} cells that are not those of the recipe's partition")
 
 
 @rule("finite-weights", "all weights are finite and all variances positive")

@@ -1,0 +1,381 @@
+"""What the checks are made of agrees with torch, onnx and XML, and no archive makes the checker itself fail."""
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+from xml.etree import ElementTree
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic, whole
+
+from kit.errors import InputError, StorageError
+from kit.events import EvaluationFinished, Note, RunStarted, RunStopped, from_line, to_line
+from kit.recipe import load_profile
+from kit.search_space import PUBLISHED, RESNET48, macs
+from kit.submission import layout
+from kit.submission.archive import write_archive, write_tar
+from kit.submission.checks import CheckReport, check_archive, rule_ids
+from kit.submission.checks.documents import Manifest
+from kit.submission.checks.registry import Level, select_rules
+from kit.submission.figures import draw_accuracy, pareto_front, pool_macs, ticks
+from kit.submission.members import LocalMembers, hashes
+from kit.submission.onnx_file import read_numbers, read_onnx
+from kit.submission.provenance import clean_data_spec, clean_environment, clean_events, clean_resolved, find_private
+from kit.submission.sbom import make_sbom
+from kit.submission.tensors import expected_shapes, folded, supernet_shapes
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=60),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+DOCUMENTS = [
+    name for name in (*layout.DATA, layout.RANK, layout.SBOM, layout.MANIFEST) if name.endswith((".json", ".jsonl"))
+]
+
+
+@pytest.fixture(scope="module")
+def members() -> dict[str, bytes]:
+    return whole(data_members(synthetic(size=60)))
+
+
+@pytest.fixture(scope="module")
+def packed(members: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "small.tar"
+    write_archive(path, members)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(packed: Path) -> CheckReport:
+    return check_archive(packed)
+
+
+# The report
+
+
+def test_every_rule_is_reported_once_when_it_holds(report: CheckReport) -> None:
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["ok"] is True
+    assert [check["id"] for check in document["checks"]] == rule_ids()
+    for check in document["checks"]:
+        assert list(check) == ["id", "level", "ok", "file", "message", "fix"]
+        assert check["level"] in get_args(Level)
+        assert check["message"] and check["fix"] and check["id"] == check["id"].lower()
+
+
+def test_a_skipped_rule_is_not_reported(packed: Path) -> None:
+    found = check_archive(packed, skip=("documents", "figures"))
+    assert {"documents", "figures"} == set(rule_ids()) - {check.id for check in found.checks}
+
+
+def test_unknown_rules_and_versions_are_usage_errors(packed: Path) -> None:
+    with pytest.raises(InputError, match="documets") as unknown:
+        check_archive(packed, skip=("documets",))
+    assert "documents" in str(unknown.value.hint)
+    with pytest.raises(InputError, match="no rules '0'"):
+        check_archive(packed, rules="0")
+    assert check_archive(packed, rules="1").ok
+
+
+def test_the_layout_in_prose_lists_every_rule_and_member(checkout: Path) -> None:
+    text = (checkout / "submission" / "LAYOUT.md").read_text()
+    for rule in select_rules(None, ()):
+        assert f"| `{rule.id}`" in text and rule.holds in text
+    for name in (*layout.REQUIRED, *layout.OPTIONAL):
+        assert f"`{name}`" in text, name
+
+
+def test_the_manifest_schema_says_what_the_checker_demands(checkout: Path) -> None:
+    schema = json.loads((checkout / "submission" / "manifest.schema.json").read_text())
+    row = schema["properties"]["files"]["items"]
+    assert list(schema["properties"]) == schema["required"] == list(Manifest.model_fields)
+    assert set(row["properties"]["role"]["enum"]) == {*layout.ROLES.values(), *layout.PATTERNS}
+    assert row["required"] == list(layout.make_manifest({}, {"LICENSE": (1, "")})["files"][0])
+    assert schema["properties"]["rules"]["const"] == layout.RULES_VERSION
+    assert schema["properties"]["format"]["const"] == layout.FORMAT
+
+
+def test_checking_imports_neither_torch_nor_onnx(packed: Path) -> None:
+    script = (
+        f"import sys; from pathlib import Path; from kit.submission.checks import check_archive\n"
+        f"assert check_archive(Path({str(packed)!r})).ok\n"
+        "print(*sorted({'torch', 'timm', 'onnx', 'onnxruntime', 'pickle5'} & sys.modules.keys()))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@settings(max_examples=60, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_json_says_the_checker_finds_it_and_never_fails(
+    members: dict[str, bytes], data: st.DataObject, tmp_path: Path
+) -> None:
+    """A sealed archive with one value of one document replaced by anything."""
+    name = data.draw(st.sampled_from(DOCUMENTS))
+    sealed = seal(members)
+    lines = sealed[name].splitlines() if name.endswith(".jsonl") else [sealed[name]]
+    at = data.draw(st.integers(0, len(lines) - 1))
+    value = replace_somewhere(json.loads(lines[at]), data)
+    if name.endswith(".jsonl"):
+        lines[at] = layout.dump_line(value).rstrip(b"\n")
+        changed = b"\n".join(lines) + b"\n"
+    else:
+        changed = layout.dump_json(name, value)
+    if changed == sealed[name]:
+        return
+    write_tar(tmp_path / "a.tar", seal({**members, name: changed}) if name != layout.MANIFEST else {**sealed, name: changed})
+    found = check_archive(tmp_path / "a.tar")
+    assert not found.ok
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def seal(members: dict[str, bytes]) -> dict[str, bytes]:
+    local = LocalMembers({name: data for name, data in members.items() if name not in layout.SEALS})
+    facts = {"kit": "0.1.0", "run": "small-nano-s0", "recipe": "small", "profile": "nano"}
+    manifest = layout.dump_json(layout.MANIFEST, layout.make_manifest(facts, hashes(local, local.names())))
+    sealed = LocalMembers({**members, layout.MANIFEST: manifest})
+    sums = {name: sealed.sha256(name) for name in sealed.names() if name != layout.SUMS}
+    return {**members, layout.MANIFEST: manifest, layout.SUMS: layout.dump_sums(sums)}
+
+
+def replace_somewhere(value: Any, data: st.DataObject) -> Any:
+    """The value with one value inside it, at any depth, replaced, removed or added."""
+    if isinstance(value, dict) and value and data.draw(st.integers(0, 4)):
+        key = data.draw(st.sampled_from(sorted(value)))
+        return {**value, key: replace_somewhere(value[key], data)}
+    if isinstance(value, list) and value and data.draw(st.integers(0, 4)):
+        at = data.draw(st.integers(0, len(value) - 1))
+        return [*value[:at], replace_somewhere(value[at], data), *value[at + 1 :]]
+    return data.draw(JSON_VALUES)
+
+
+# Agreement with torch, timm and onnx
+
+
+@pytest.mark.parametrize("profile", ["nano", "imagenet"])
+def test_expected_shapes_are_those_of_the_networks(profile: str) -> None:
+    from kit.supernet import ElasticResNet, FewShotSupernet
+    from kit.supernet.subnet import build_subnet
+    from kit.supernet.weights import sse34_cells
+
+    chosen = load_profile(profile)
+    space, classes = chosen.search_space, chosen.num_classes
+    net = ElasticResNet(space, classes)
+    assert {name: tuple(value.shape) for name, value in net.state_dict().items()} == supernet_shapes(space, classes, 0)
+    if profile == "nano":
+        several = FewShotSupernet.from_supernet(net, sse34_cells(space))
+        assert {name: tuple(value.shape) for name, value in several.state_dict().items()} == supernet_shapes(
+            space, classes, 5
+        )
+    for seed in range(3):
+        architecture = chosen.published_space.sample(random.Random(seed))
+        found = build_subnet(architecture, space, classes).state_dict()
+        assert {name: tuple(value.shape) for name, value in found.items()} == expected_shapes(architecture, space, classes)
+
+
+def test_folding_keeps_what_a_network_computes() -> None:
+    """Every folded convolution in torch gives what convolution and batch norm give."""
+    import torch
+    from torch.nn import functional as F
+
+    from kit.supernet.subnet import build_subnet
+
+    profile = load_profile("nano")
+    architecture = profile.published_space.sample(random.Random(5))
+    net = build_subnet(architecture, profile.search_space, profile.num_classes).eval()
+    rng = torch.Generator().manual_seed(0)
+    for value in net.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=rng) + 0.1)
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    modules = dict(net.named_modules())
+    pairs = 0
+    for name, weight, bias in folded(weights.__getitem__, architecture, profile.search_space, profile.num_classes):
+        if name == "fc":
+            assert np.array_equal(weight, weights["fc.weight"]) and np.array_equal(bias, weights["fc.bias"])
+            continue
+        norm = modules[name.replace("downsample.0", "downsample.1") if "downsample" in name else name.replace("conv", "bn")]
+        x = torch.rand(2, weight.shape[1], 5, 5, generator=rng)
+        expected = norm(modules[name](x))
+        conv = modules[name]
+        found = F.conv2d(x, torch.from_numpy(weight), torch.from_numpy(bias), conv.stride, conv.padding)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        pairs += 1
+    assert pairs == sum(2 * depth for depth in architecture.depths) + 4
+
+
+def test_onnx_files_are_read_as_onnx_reads_them(members: dict[str, bytes], tmp_path: Path) -> None:
+    for name in (name for name in members if name.endswith(".onnx")):
+        (tmp_path / "a.onnx").write_bytes(members[name])
+        model = onnx.load_from_string(members[name])
+        with (tmp_path / "a.onnx").open("rb") as file:
+            found = read_onnx(file, len(members[name]), name)
+            assert found.metadata == {each.key: each.value for each in model.metadata_props}
+            assert found.opsets == {each.domain: each.version for each in model.opset_import}
+            assert found.operators == {node.op_type for node in model.graph.node}
+            assert list(found.inputs) == [each.name for each in model.graph.input]
+            for ours, theirs in zip(found.initializers, model.graph.initializer, strict=True):
+                assert ours.name == theirs.name
+                assert np.array_equal(read_numbers(file, ours), onnx.numpy_helper.to_array(theirs))
+
+
+@given(data=st.binary(max_size=300))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_that_are_no_onnx_file_are_an_error_for_users(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(data)
+    with (tmp_path / "a.onnx").open("rb") as file, pytest.raises(StorageError):
+        read_onnx(file, len(data), "a.onnx")
+
+
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=4), resolution=st.integers(8, 256))
+def test_costs_of_a_pool_are_those_of_its_architectures(seeds: list[int], resolution: int) -> None:
+    pool = [PUBLISHED.sample(random.Random(seed)) for seed in seeds]
+    scale: dict[str, Any] = {"space": RESNET48, "resolution": resolution, "num_classes": 1000}
+    assert pool_macs(pool, **scale) == [macs(architecture, **scale) for architecture in pool]
+
+
+# Provenance
+
+
+def test_cleaned_events_are_events_without_places_and_cleaning_again_changes_nothing() -> None:
+    source = synthetic(size=40)
+    lines = [to_line(event) for event in make_events(source, None)]
+    lines += [to_line(Note(message="reading /home/bob/data/x.npy again")), '{"kind": "Torn', '{"kind": "Newer", "time": 1}']
+    lines += [to_line(RunStopped(run="x", reason="cannot write /mnt/disk 1/a: No space left", exit_code=3))]
+    cleaned = list(clean_events(lines))
+    assert list(clean_events(cleaned)) == cleaned
+    events = [from_line(line.decode()) for line in cleaned]
+    assert len(events) == len(lines) - 2
+    assert [event.pid for event in events if isinstance(event, RunStarted)] == [0]
+    assert [event.predictions for event in events if isinstance(event, EvaluationFinished)] == ["predictions.json"]
+    text = b"".join(cleaned).decode()
+    assert "bob" not in text and "/mnt" not in text and not list(find_private(text))
+
+
+def test_cleaned_documents_keep_versions_and_names_only() -> None:
+    found = clean_environment({**ENVIRONMENT, "user": "bob", "host": "node1", "cwd": "/home/bob"})
+    assert found == ENVIRONMENT
+    inputs = {"data": "torch/fashion_mnist:/usr/share/x", "pool": "/home/bob/pool.json.gz", "weights": None, "more": 1}
+    resolved = clean_resolved({"kind": "recipe", "seed": 3, "inputs": inputs, "host": "node1"})
+    assert resolved == {
+        "kind": "recipe",
+        "seed": 3,
+        "inputs": {"data": "torch/fashion_mnist", "pool": "pool.json.gz", "weights": None},
+    }
+    assert [clean_data_spec(spec) for spec in ("digits", "folder:/x", "hfds/a/b:/y")] == ["digits", "folder", "hfds/a/b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see /home/bob/x",
+        '"folder:/data/imagenet"',
+        "C:\\Users\\bob",
+        "~/runs",
+        "~bob/runs",
+        'x="/root"',
+        "/tmp",
+        "\\\\server\\share",
+        "bob@host1",
+        "mail bob.b@example.org now",
+        "ssh 192.168.0.7",
+        "10.1.2.3:22",
+        "node7.cluster.local",
+        '"hostname": "x"',
+        '"user": "x"',
+        "USER=bob",
+        "password = hunter22",
+        'api_key: "abcdef"',
+        "ghp_" + "a" * 36,
+        "AKIA" + "A" * 16,
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "hf_" + "b" * 34,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.x",
+    ],
+)
+def test_private_words_are_found(text: str) -> None:
+    assert list(find_private(f"before\n{text}\nafter"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/usr/bin/env python",
+        "2>/dev/null",
+        "http://www.apache.org/licenses/LICENSE-2.0",
+        "a/b/c and/or",
+        "torch/fashion_mnist",
+        "1448423212321200113121310011514131415151217313237300",
+        "0.8727272727272727",
+        "2.14.1+cpu",
+        "pkg:pypi/torch@2.14.1",
+        "10 / 20",
+        "the key of a token is no secret",
+        "weights/calibrated/x.safetensors",
+        '"localhosts": 1',
+        "1 / 2 users",
+    ],
+)
+def test_other_words_are_not_private(text: str) -> None:
+    assert not list(find_private(f"before\n{text}\nafter"))
+
+
+def test_the_bill_of_materials_is_a_function_of_its_arguments() -> None:
+    files = {"b.onnx": "1" * 64, "a.json": "0" * 64}
+    bill = make_sbom(ENVIRONMENT, files, kit="0.1.0")
+    assert bill == make_sbom(dict(reversed(ENVIRONMENT.items())), dict(reversed(files.items())), kit="0.1.0")
+    assert (bill["bomFormat"], bill["specVersion"], bill["version"]) == ("CycloneDX", "1.6", 1)
+    references = [component["bom-ref"] for component in bill["components"]]
+    assert len(set(references)) == len(references) == len(files) + len(ENVIRONMENT["packages"])
+    assert set(bill["dependencies"][0]["dependsOn"]) <= set(references)
+    assert "pkg:pypi/torch@2.14.1%2Bcpu" in references
+    assert "time" not in json.dumps(bill) and "serial" not in json.dumps(bill)
+
+
+# Figures
+
+
+def test_figures_are_xml_of_plain_shapes(members: dict[str, bytes]) -> None:
+    figures = {name: data for name, data in members.items() if name.startswith(layout.FIGURES)}
+    assert {Path(name).stem for name in figures} == {"accuracy-macs", "predicted-true", "rank", "training-loss"}
+    for data in figures.values():
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()}
+        assert tags <= {"svg", "title", "rect", "line", "path", "polyline", "text"}
+        assert len(data) < 40_000
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=30))
+def test_the_pareto_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> None:
+    def is_beaten(point: tuple[float, float]) -> bool:
+        return any(a <= point[0] and b >= point[1] and (a, b) != point for a, b in points)
+
+    assert set(pareto_front(points)) == {point for point in points if not is_beaten(point)}
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_few_even_and_inside(low: float, width: float) -> None:
+    found = ticks(low, low + width)
+    assert 1 <= len(found) <= 7
+    assert all(low - 1e-6 * width <= value <= low + width * (1 + 1e-6) for value in found)
+
+
+@pytest.mark.parametrize("accuracies", [[0.5], [0.5] * 9, [0.0, 1.0] * 700])
+def test_figures_can_be_drawn_of_any_scores(accuracies: list[float]) -> None:
+    costs = [10_000_000 + 1000 * number for number in range(len(accuracies))]
+    draw: Callable[[], bytes] = lambda: draw_accuracy(costs, accuracies)  # noqa: E731
+    assert draw() == draw()
+    ElementTree.fromstring(draw())

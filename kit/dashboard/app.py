@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 
 from kit.dashboard.bindings import SCREENS, TITLES, actions, bindings
@@ -55,12 +55,13 @@ class DashboardApp(App[None]):
     VERTICAL_BREAKPOINTS = HEIGHTS
     CLOSE_TIMEOUT = 2.0
 
-    runs: reactive[tuple[RunSummary, ...]] = reactive(())
-    runs_complete: reactive[bool] = reactive(False)
-    runs_problem: reactive[str] = reactive("")
-    run_directory: reactive[RunDirectory | None] = reactive(None)
+    # Not `reactive`: a change of these would paint the whole screen anew, whatever it shows.
+    runs: var[tuple[RunSummary, ...]] = var(())
+    runs_complete: var[bool] = var(False)
+    runs_problem: var[str] = var("")
+    run_directory: var[RunDirectory | None] = var(None)
     """The run that screens 2 to 5 are about."""
-    reading: reactive[Reading] = reactive(NO_READING)
+    reading: var[Reading] = var(NO_READING)
     """What was read of that run's log."""
 
     def __init__(self, options: Options) -> None:

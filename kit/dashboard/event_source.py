@@ -18,13 +18,19 @@ from kit.dashboard.run_state import RunFold, RunState
 from kit.events import PhaseStarted, RunStarted
 from kit.run_dir import RunDirectory
 
-CHUNK = 1 << 20
-EDGE = 1 << 18
+CHUNK = 1 << 18
+EDGE = 1 << 17
 """Bytes of a log's beginning and end that the first look takes."""
+LONG = 8 << 20
+"""Bytes from which on a log is long: it is read through when the screen has been painted."""
 MAX_LINE = 8 << 20
 KEPT_LINES = 1000
 KEPT_BYTES = 4096
-INTERVAL = 0.5
+INTERVAL = 1.0
+HEAD_START = 1.0
+"""Seconds that the screen gets to paint itself before a long log is read through."""
+BREATH = 0.004
+"""Seconds between two chunks: parsing would otherwise keep the interpreter from the thread that paints."""
 FULL = 1 << 16
 BULK = frozenset((b"StepDone", b"SubnetEvaluated", b"CandidateReplaced", b"CheckpointSaved"))
 _PREFIX = b'{"kind":"'
@@ -191,6 +197,14 @@ def first_look(path: Path) -> Reading:
     return Reading(state=reader.fold.state(complete=not tail), lines=reading.lines, events=reading.events)
 
 
+def is_long(path: Path) -> bool:
+    """Whether reading all of a log takes long enough to be noticed."""
+    try:
+        return path.stat().st_size > LONG
+    except OSError:
+        return False
+
+
 def follow(run: RunDirectory, post: Callable[[Reading], None], stop: threading.Event, interval: float = INTERVAL) -> None:
     """Post readings of a run until `stop` is set: a first look, then as the log is read, then whenever it changes."""
     liveness = Liveness(run)
@@ -198,6 +212,8 @@ def follow(run: RunDirectory, post: Callable[[Reading], None], stop: threading.E
     post(_with_status(looked, liveness.status(looked.state.outcome)))
     reader = LogReader(run.events)
     status = ""
+    if is_long(run.events):
+        stop.wait(HEAD_START)
     for changed in _polls(reader, stop, interval):
         now = liveness.status(reader.fold.outcome)
         if changed or now != status:
@@ -211,11 +227,10 @@ def _polls(reader: LogReader, stop: threading.Event, interval: float) -> Iterato
         changed = reader.poll()
         chunks = 1
         while reader.behind and not stop.is_set():
-            # A moment for the thread that paints: parsing would keep the interpreter to itself.
-            stop.wait(0.002)
+            stop.wait(BREATH)
             changed |= reader.poll()
             chunks += 1
-            if chunks % 32 == 0:
+            if chunks % 128 == 0:
                 yield changed
         yield changed
         stop.wait(interval)

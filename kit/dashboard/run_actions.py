@@ -7,7 +7,6 @@ from pathlib import Path
 from kit.dashboard.liveness import check_may_signal
 from kit.errors import InputError
 from kit.files import read_json
-from kit.recipe import load_profile
 from kit.run_dir import RunDirectory, remove_run
 
 
@@ -23,6 +22,8 @@ def stop_run(run: RunDirectory, pid: int | None) -> int:
 
 def continue_arguments(run: RunDirectory, runs: Path) -> list[str]:
     """The arguments of the `kit` command that continues a run. Raises `KitError` when its files do not tell."""
+    from kit.recipe import load_profile
+
     resolved = read_json(run.resolved, kind=str, profile=dict)
     if resolved["kind"] != "recipe":
         raise InputError(f"run {run.id} trains a truth", hint="give the same `kit run truth` command again: it continues")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.dashboard.event_source import LogReader
+from kit.dashboard.event_source import BREATH, HEAD_START, LogReader, first_look, is_long
 from kit.dashboard.liveness import Liveness
 from kit.dashboard.run_state import RunState
 from kit.errors import StorageError
@@ -61,27 +61,44 @@ class _Watched:
         self.names: tuple[str, str] | None = None
         self.summary = RunSummary(run, created=created)
         self.due = 0.0
+        self.looked_at = False
 
     def look(self, now: float, stop: threading.Event) -> bool:
         """Read what is new; whether the summary changed."""
+        if not self.looked_at:
+            self.looked_at = True
+            if is_long(self.run.events):
+                # What its two ends say comes first, the rest when the screen has been painted.
+                changed = self._tell(first_look(self.run.events).state, "", now)
+                self.due = now + HEAD_START
+                return changed
         changed = self.reader.poll()
         while self.reader.behind and not stop.is_set():
-            stop.wait(0.002)
+            stop.wait(BREATH)
             changed |= self.reader.poll()
-        status, problem = self.liveness.status(self.reader.fold.outcome), self.reader.problem
+        if not changed and self.liveness.status(self.reader.fold.outcome) == self.summary.status:
+            self.due = now + self._pause(self.summary.status)
+            return False
+        return self._tell(self.reader.fold.state(), self.reader.problem, now)
+
+    def _tell(self, state: RunState, problem: str, now: float) -> bool:
+        status = self.liveness.status(state.outcome)
         if self.names is None:
             try:
                 self.names = _names(self.run)
             except StorageError as error:
                 status, problem = "damaged", str(error)
-        # What has ended may be continued later; what never started may start any moment.
-        self.due = now + (INTERVAL if status in ("running", "queued") else SETTLED_INTERVAL)
-        if not (changed or status != self.summary.status or problem != self.summary.problem):
-            return False
-        state = self.reader.fold.state()
+        self.due = now + self._pause(status)
         recipe, profile = self.names or (state.recipe, state.profile)
-        self.summary = RunSummary(self.run, status, recipe, profile, state, self.created, True, problem)
-        return True
+        summary = RunSummary(self.run, status, recipe, profile, state, self.created, True, problem)
+        changed = summary != self.summary
+        self.summary = summary
+        return changed
+
+    @staticmethod
+    def _pause(status: str) -> float:
+        # What has ended may be continued later; what never started may start any moment.
+        return INTERVAL if status in ("running", "queued") else SETTLED_INTERVAL
 
 
 def follow_runs(
@@ -89,7 +106,7 @@ def follow_runs(
 ) -> None:
     """Post the runs in a folder, newest first, until `stop` is set: their names at once, what they do as it is read."""
     watched: dict[Path, _Watched] = {}
-    first = True
+    first, was_complete = True, False
     while not stop.is_set():
         found, problem = _find(runs)
         changed = first or problem != "" or found.keys() != watched.keys()
@@ -106,9 +123,10 @@ def follow_runs(
                 if changed and now - posted > POST_EVERY:
                     post(tuple(other.summary for other in order), False, problem)
                     posted = now
-        if changed:
-            post(tuple(item.summary for item in order), True, problem)
-        first = False
+        is_complete = all(item.summary.state.complete for item in order)
+        if changed or is_complete != was_complete:
+            post(tuple(item.summary for item in order), is_complete, problem)
+        first, was_complete = False, is_complete
         stop.wait(interval)
 
 

@@ -31,6 +31,8 @@ class KitScreen(Screen[None]):
     """Its key in `bindings.SCREENS`."""
     FILTER_HELP: ClassVar[str] = ""
     """What can be typed into the filter; without it the screen has none."""
+    NEWS: ClassVar[tuple[str, ...]] = ("reading", "run_directory")
+    """The app's reactives whose changes call `refresh_content`."""
 
     _is_stale = False
 
@@ -47,7 +49,7 @@ class KitScreen(Screen[None]):
     def on_mount(self) -> None:
         """Listen to the app."""
         self.query_one(TopBar).active = self.NAME
-        for name in ("reading", "run_directory", "runs", "runs_complete", "runs_problem"):
+        for name in self.NEWS:
             self.watch(self.app, name, self._news, init=False)
         self._update()
 

@@ -1,5 +1,6 @@
 """Screen 2: one run as it goes on."""
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
@@ -37,6 +38,8 @@ PHASE_COLUMNS = (
 )
 STYLES = {"done": "good", "reused": "good", "running": "accent", "waiting": "muted"}
 PANELS = ("log", "step")
+REDRAW = 3.0
+"""Seconds between two drawings of a growing curve: nobody sees one point in a thousand, but the battery does."""
 
 
 class RunScreen(KitScreen):
@@ -63,6 +66,9 @@ class RunScreen(KitScreen):
         self.panel = "log"
         self._settings_of: RunDirectory | None = None
         self._batch_size: int | None = None
+        self._step_height = -1
+        self._drawn: tuple[object, ...] = ()
+        self._drawn_at = 0.0
         self._phase_rows: list[PhaseState] = []
 
     def compose_body(self) -> Iterable[Widget]:
@@ -93,13 +99,17 @@ class RunScreen(KitScreen):
             self.run_worker(partial(self._read_settings, run), thread=True, group="settings")
         state = reading.state
         width = max(10, self.size.width - 2)
-        self.query_one("#run-header", Static).update(run_header(reading, width, self._batch_size))
-        self.query_one("#run-strip", Static).update(phase_strip(state, width))
+        self.query_one("#run-header", Static).update(run_header(reading, width, self._batch_size), layout=False)
+        self.query_one("#run-strip", Static).update(phase_strip(state, width), layout=False)
         self._show_phases(state)
         self._show_curve(state)
         step = self.query_one("#run-step")
         if step.display:
-            self.query_one("#run-step Static", Static).update(step_panel(reading, max(20, step.size.width - 1)))
+            content = step_panel(reading, max(20, step.size.width - 1))
+            height = content.plain.count("\n")
+            # A new layout of the whole screen is only needed when the panel has more or fewer lines.
+            self.query_one("#run-step Static", Static).update(content, layout=height != self._step_height)
+            self._step_height = height
         log = self.query_one("#run-log", LogTable)
         if reading.lines is not log.lines:
             log.show(reading.lines)
@@ -171,6 +181,11 @@ class RunScreen(KitScreen):
     # Curves
 
     def _show_curve(self, state: RunState) -> None:
+        what = (self.dashboard.run_directory, self.kind, self.scope, self.log_scale, state.complete, state.outcome)
+        now = time.monotonic()
+        if what == self._drawn and now - self._drawn_at < REDRAW:
+            return
+        self._drawn, self._drawn_at = what, now
         curves = phase_curves(state, self.kind, self.scope)
         lines: list[Line | Points] = []
         for index, part in enumerate(curves):
@@ -184,7 +199,7 @@ class RunScreen(KitScreen):
         scope = f" of {clean(self.scope)}" if self.scope is not None and self.kind != "accuracy" else ""
         scale = ", logarithmic" if self.log_scale else ""
         over = f" over {axis_title(self.kind, self.scope)}"
-        self.query_one("#run-curve-title", Static).update(clean(f"{self.kind}{scope}{over}{scale}"))
+        self.query_one("#run-curve-title", Static).update(clean(f"{self.kind}{scope}{over}{scale}"), layout=False)
 
     def action_next_curve(self) -> None:
         """Loss, learning rate, accuracy."""

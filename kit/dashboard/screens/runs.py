@@ -43,6 +43,7 @@ class RunsScreen(KitScreen):
     NAME = "runs"
     FILTER_HELP = "words of id, recipe, profile, state or phase"
     AUTO_FOCUS = "VirtualTable"
+    NEWS = ("run_directory", "runs", "runs_complete", "runs_problem")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
 
     def __init__(self) -> None:
@@ -83,7 +84,7 @@ class RunsScreen(KitScreen):
         table.empty = self._nothing()
         cursor = next((index for index, summary in enumerate(self._shown) if summary.run.path == self._at), None)
         table.set_rows(len(self._shown), self._cells, cursor=cursor)
-        self.query_one("#runs-line", Static).update(self._line())
+        self.query_one("#runs-line", Static).update(self._line(), layout=False)
         self._show_details()
 
     def on_resize(self) -> None:

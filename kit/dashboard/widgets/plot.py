@@ -5,19 +5,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
-from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
-from textual_plot.plot_widget import LegendLocation
 
-from kit.dashboard.bindings import bindings
 from kit.dashboard.series import Curve
+
+if TYPE_CHECKING:
+    from kit.dashboard.widgets.kit_plot import KitPlot
 
 SMALLEST = (28, 8)
 """Columns and rows from which on a plot says more than a line of blocks."""
@@ -45,21 +45,8 @@ class Points:
     marker: str = "●"
 
 
-class LogFormatter(NumericAxisFormatter):
-    """Labels of an axis on which logarithms are drawn."""
-
-    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        return [f"{10**tick:.3g}" for tick in ticks]
-
-
-class KitPlot(PlotWidget, inherit_bindings=False):
-    """textual-plot's widget with the dashboard's keys and the theme's colours."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("plot")]
-
-
 class CurveView(Container):
-    """A `KitPlot`, or a line of blocks when the area is tiny. `show` draws."""
+    """A `KitPlot`, or a line of blocks when the area is tiny (and until the plot is loaded). `show` draws."""
 
     def __init__(
         self,
@@ -71,67 +58,76 @@ class CurveView(Container):
         """`labelled` leaves a line for the name of the x axis."""
         super().__init__(id=id)
         self.labelled = labelled
+        self.plot: KitPlot | None = None
         self.empty = empty
         self._window: tuple[float, float] | None = None
         self._shown: tuple[Sequence[Line | Points], str, str, bool] = ((), "", "", False)
 
     def compose(self) -> ComposeResult:
-        yield KitPlot()
         yield Static("", markup=False, classes="blocks")
 
     def on_mount(self) -> None:
-        """Colours change with the theme."""
-        plot = self.query_one(KitPlot)
-        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 2 if self.labelled else 1, 8
+        """The screen is painted first; colours change with the theme."""
         self.watch(self.app, "theme", self._draw, init=False)
         self._choose()
+        self.call_after_refresh(self._load)
+
+    async def _load(self) -> None:
+        from kit.dashboard.widgets.kit_plot import KitPlot
+
+        plot = KitPlot()
+        await self.mount(plot)
+        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 2 if self.labelled else 1, 8
+        self.plot = plot
+        self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
         """There may be room for a plot now, or none any more."""
         self._choose()
 
-    def on_plot_widget_scale_changed(self, message: PlotWidget.ScaleChanged) -> None:
+    def on_plot_widget_scale_changed(self, message: Message) -> None:
         """Zoomed or moved: draw what is in sight as finely as it can be."""
         message.stop()
-        plot = self.query_one(KitPlot)
-        self._window = None if plot._auto_x_min else (message.x_min, message.x_max)
-        self._draw()
+        if self.plot is not None:
+            self._window = self.plot.window
+            self._draw()
 
     def show(self, lines: Sequence[Line | Points], *, x: str = "", y: str = "", log: bool = False) -> None:
         """Draw these curves, y logarithmically if asked; zoom and position stay."""
         shown = (tuple(lines), x, y, log)
         if shown == self._shown:
             return
-        if log != self._shown[3]:
-            self.query_one(KitPlot).action_reset_scales()
+        if log != self._shown[3] and self.plot is not None:
+            self._window = None
+            self.plot.action_reset_scales()
         self._shown = shown
         self._draw()
 
-    def _choose(self) -> None:
+    def _choose(self) -> "KitPlot | None":
+        """The plot, if there is one with enough room; else the line of blocks is shown."""
         lines = self._shown[0]
         fits = self.size.width >= SMALLEST[0] and self.size.height >= SMALLEST[1] and any(len(line.curve) for line in lines)
-        plot, blocks = self.query_one(KitPlot), self.query_one(".blocks", Static)
-        plot.display, blocks.display = fits, not fits
-        if not fits:
+        plot = self.plot if fits else None
+        if self.plot is not None:
+            self.plot.display = fits
+        blocks = self.query_one(".blocks", Static)
+        blocks.display = plot is None
+        if plot is None:
             blocks.update(self._blocks())
+        return plot
 
     def _draw(self) -> None:
-        self._choose()
-        lines, x_label, y_label, log = self._shown
-        plot = self.query_one(KitPlot)
-        if not plot.display:
+        plot = self._choose()
+        if plot is None:
             return
+        from kit.dashboard.widgets.kit_plot import HiResMode, LegendLocation, LogFormatter, NumericAxisFormatter
+
+        lines, x_label, y_label, log = self._shown
         colours = self.app.theme_variables
         plot.clear()
         plot.set_y_formatter(LogFormatter() if log else NumericAxisFormatter())
         for line in lines:
-            # Single points are shown as they are; a line has two points a column, of what is in sight.
-            share = self._share(line.curve)
-            limit = math.ceil(2 * self.size.width * share) + 1 if isinstance(line, Line) else len(line.curve)
-            xs, ys = thinned(line.curve, limit, self._window)
-            if log:
-                kept = [(a, math.log10(b)) for a, b in zip(xs, ys, strict=True) if b > 0]
-                xs, ys = [a for a, _ in kept], [b for _, b in kept]
+            xs, ys = self._points(line, log)
             if not xs:
                 continue
             style = colours[line.colour]
@@ -142,6 +138,16 @@ class CurveView(Container):
         plot.set_xlabel(x_label)
         plot.set_ylabel(y_label)
         plot.show_legend(LegendLocation.TOPRIGHT, is_visible=sum(bool(line.label) for line in lines) > 1)
+
+    def _points(self, line: Line | Points, log: bool) -> tuple[list[float], list[float]]:
+        # Single points are shown as they are; a line has two points a column, of what is in sight.
+        share = self._share(line.curve)
+        limit = math.ceil(2 * self.size.width * share) + 1 if isinstance(line, Line) else len(line.curve)
+        xs, ys = thinned(line.curve, limit, self._window)
+        if not log:
+            return xs, ys
+        kept = [(x, math.log10(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
+        return [x for x, _ in kept], [y for _, y in kept]
 
     def _share(self, curve: Curve) -> float:
         """The part of the drawn width that a curve takes."""

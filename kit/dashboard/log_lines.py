@@ -117,7 +117,7 @@ def _rank(report: dict[str, Any]) -> str:
 
 
 def _is_believable(event: Event) -> bool:
-    if not 0 <= event.time <= LATEST:
+    if not (_is_number(event.time) and 0 <= event.time <= LATEST):
         return False
     return all(check(getattr(event, name)) for name, check in _checks(type(event)))
 

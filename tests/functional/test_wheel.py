@@ -72,11 +72,26 @@ def data_files(folder: Path, *patterns: str) -> set[str]:
 def test_every_recipe_profile_and_truth_is_in_the_wheel_once(installed: Installed, checkout: Path) -> None:
     recipes = data_files(checkout / "recipes", "*.toml")
     truths = data_files(checkout / "kit" / "truth", "*.json")
+    schemas = data_files(checkout / "submission", "*.json")
     assert recipes
     assert truths
+    assert schemas
     expected = {f"kit/recipes/{name}" for name in recipes} | {f"kit/truth/{name}" for name in truths}
+    expected |= {f"kit/submission/templates/{name}" for name in schemas}
     shipped = Counter(name for name in installed.members if name.endswith((".toml", ".json")))
     assert shipped == Counter(expected)
+
+
+def test_the_installed_copy_has_the_templates_of_archives_and_the_license(installed: Installed, checkout: Path) -> None:
+    script = (
+        "from kit.submission.documents import license_text, templates_folder\n"
+        "print(templates_folder(), *sorted(path.name for path in templates_folder().iterdir()), sep='\\n')\n"
+        "print(len(license_text()))"
+    )
+    where, *names, size = installed.run(sys.executable, "-c", script).split("\n")[:-1]
+    assert Path(where).is_relative_to(installed.site)
+    assert set(names) == {path.name for path in (checkout / "submission").iterdir()}
+    assert int(size) == (checkout / "LICENSE").stat().st_size
 
 
 def test_the_wheel_holds_nothing_but_the_package(installed: Installed) -> None:

@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="kit" org.opencontainers.image.licenses="Ap
 RUN useradd --create-home --uid 1000 kit && mkdir /work && chown kit:kit /work
 COPY --from=build /opt/kit /opt/kit
 # A name for whoever runs it (--user): PyTorch asks for one, and an unknown number has none. Only /work is written to.
-ENV PATH=/opt/kit/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 USER=kit LOGNAME=kit
+ENV PATH=/opt/kit/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 USER=kit LOGNAME=kit ORT_DISABLE_TELEMETRY=1
 USER 1000:1000
 WORKDIR /work
 ENTRYPOINT ["kit"]

@@ -1,10 +1,13 @@
 """Several processes as one: agree on a value, average gradients, share a key-value store. One process is a group of one."""
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import TypeVar
 
 import torch
@@ -13,9 +16,10 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from kit.errors import CommunicationError
+from kit.errors import CommunicationError, ExitCode
 
 T = TypeVar("T")
+ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +96,12 @@ def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
         yield ProcessGroup(timeout_seconds=timeout_seconds)
         return
     timeout = timedelta(seconds=timeout_seconds)
+    Thread(target=_end_without_launcher, args=(os.getppid(), timeout_seconds), daemon=True).start()
     with lost_processes():
         store, rank, size = next(rendezvous("env://", timeout=timeout))
         store.set_timeout(timeout)
+        # The launcher's store remembers what processes wrote that were lost since: a new attempt starts on a clean page.
+        store = PrefixStore(f"kit attempt {os.environ.get(ATTEMPT, 0)}", store)
         # Gradients travel by NCCL where they lie on GPUs, agreements always by Gloo.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
@@ -107,10 +114,18 @@ def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
             size=size,
             local_rank=local_rank,
             timeout_seconds=timeout_seconds,
-            store=PrefixStore("kit", store),
+            store=PrefixStore("work", store),
         )
     finally:
         dist.destroy_process_group()
+
+
+def _end_without_launcher(launcher: int, grace_seconds: float) -> None:
+    """End this process when its launcher is gone and it has not stopped in good order since: it may hang inside torch."""
+    while os.getppid() == launcher:
+        time.sleep(1)
+    time.sleep(grace_seconds)
+    os._exit(ExitCode.STORAGE)
 
 
 @contextmanager
@@ -120,6 +135,11 @@ def lost_processes() -> Iterator[None]:
         yield
     except (RuntimeError, ConnectionError) as error:  # torch's DistError is a RuntimeError, Gloo raises a plain one
         raise CommunicationError(
-            f"another process of this run does not answer: {str(error).splitlines()[0]}",
+            f"another process of this run does not answer ({_brief(error)})",
             hint="everything up to the last checkpoint is kept: run the same command again to continue",
         ) from error
+
+
+def _brief(error: Exception) -> str:
+    """The first sentence of torch's message, without the place in its source code that it begins with."""
+    return re.sub(r"\[/[^\]]*\] ", "", str(error).splitlines()[0]).split(". ")[0]

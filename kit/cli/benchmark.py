@@ -78,6 +78,30 @@ def sweep(
     print_text("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
 
 
+@app.command("workers")
+def workers(
+    profile: Annotated[str, typer.Option("--profile", metavar="P", help="Widths, data and scale.")] = "nano",
+    subnets: Annotated[int, typer.Option("--subnets", min=2)] = 200,
+    processes: Annotated[int, typer.Option("--processes", min=2)] = 2,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 3,
+    json: JsonOption = False,
+) -> None:
+    """Scoring by several processes against one, each with one thread."""
+    from kit.benchmark.workers import benchmark_workers
+    from kit.recipe import load_profile
+
+    chosen = load_profile(profile)
+    narrate(f"{subnets} sub-networks of {profile}, 1 and {processes} processes, {repeats} pairs")
+    result = benchmark_workers(chosen, subnets=subnets, processes=processes, repeats=repeats)
+    if json:
+        print_json(result)
+        return
+    print_text(
+        f"one process {result['one_process_seconds']:.1f} s, {processes} processes {result['seconds']:.1f} s: "
+        f"{result['ratio']:.2f} times faster ({result['ratio_low']:.2f} to {result['ratio_high']:.2f}, {repeats} pairs)"
+    )
+
+
 @app.command("step")
 def step(
     profile: ProfileOption = "imagenet",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kit.errors import ExitCode, KitError, StorageError
+from kit.errors import ExitCode, InputError, KitError, StorageError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -22,6 +22,8 @@ def narrate(message: str) -> None:
 
 def report_error(error: KitError) -> None:
     """Say what was wrong and what to do next; of several processes, also which one says it."""
+    if isinstance(error, InputError) and os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # every process of this machine has found it, and one of them says so
     rank = os.environ.get("RANK", "0")
     who = "" if rank == "0" else f"[process {rank}] "
     narrate(f"{who}error: {error}")

@@ -1,5 +1,6 @@
 """What leaves the data layer: uint8 batches, and the one place where pixels become floats."""
 
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -38,11 +39,16 @@ def normalize(
     # The bytes travel to the device, not the floats; half precision only rounds the result.
     moved = images.to(device=device, non_blocking=True)
     exact = torch.float64 if dtype == torch.float64 else torch.float32
-    mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (data.mean, data.std))
-    scale = (1 / (255 * std)).to(moved.device, exact)
-    shift = (-mean / std).to(moved.device, exact)
+    scale, shift = _scale_and_shift(data.mean, data.std, moved.device, exact)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return moved.to(exact, memory_format=layout).mul_(scale).add_(shift).to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(mean: Statistics, std: Statistics, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    # Kept on the device: copying them there for every batch would make the host wait.
+    means, deviations = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+    return (1 / (255 * deviations)).to(device, dtype), (-means / deviations).to(device, dtype)
 
 
 def to_rgb(images: Tensor) -> Tensor:

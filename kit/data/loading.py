@@ -81,6 +81,8 @@ def decoded_batches(
         batch_sampler=_Requests(requests),
         num_workers=workers,
         collate_fn=collate,
+        # Page-locked memory travels to a GPU while the GPU computes.
+        pin_memory=torch.cuda.is_available(),
         # Without its own generator a loader draws its base seed from the global one.
         generator=torch.Generator(),
         # Forked workers share the index of the data set; spawned ones would each import torch and unpickle it.

@@ -27,6 +27,8 @@ class EvaluationImages:
     statistics: Literal["average"] | float = "average"
     autocast: torch.dtype | None = None
     """Lower precision of the forward passes; BN statistics stay float32."""
+    cuda_graphs: bool = False
+    """Record the walk over a unit's tree once and replay it for every batch. Prefix tree on a GPU only."""
     fold: bool = False
     """Multiply calibrated BN into the convolutions before classifying: faster, and rounds differently. Prefix tree only."""
 

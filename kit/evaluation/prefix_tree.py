@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from kit.data import Batch
 from kit.evaluation.accuracy import EvaluationImages, Score
+from kit.evaluation.cuda_graph import CapturedCount
 from kit.evaluation.memory import in_halves
 from kit.evaluation.units import Unit, plan_units
 from kit.search_space import Architecture
@@ -70,22 +71,37 @@ def _score(
     note: Callable[[str], None],
 ) -> list[Score]:
     device = next(tree.network.parameters()).device
+    count = _Counter(tree, len(architectures), images.cuda_graphs and device.type == "cuda")
     correct = torch.zeros(len(architectures), dtype=torch.int64, device=device)
     total = 0
     for batch in images.validation:
-        count = partial(_count, tree, batch._replace(labels=batch.labels.to(device, non_blocking=True)), len(architectures))
-        for hits in in_halves(count, range(len(batch.labels)), what="images classified", note=note):
+        on_device = batch._replace(labels=batch.labels.to(device, non_blocking=True))
+        for hits in in_halves(partial(count, on_device), range(len(batch.labels)), what="images classified", note=note):
             correct += hits
         total += len(batch.labels)
     return [Score(architecture, hits, total) for architecture, hits in zip(architectures, correct.tolist(), strict=True)]
 
 
-def _count(tree: "CalibratedTree", batch: Batch, architectures: int, rows: range) -> list[Tensor]:
-    """Correct predictions per architecture on these rows; a walk that runs out of memory leaves nothing behind."""
-    part = slice(rows.start, rows.stop)
-    hits = torch.zeros(architectures, dtype=torch.int64, device=batch.labels.device)
-    tree.classify(batch.images[part], _Count(hits, batch.labels[part]))
-    return [hits]
+class _Counter:
+    """Correct predictions per architecture on some rows of a batch; a walk that runs out of memory leaves nothing behind."""
+
+    def __init__(self, tree: "CalibratedTree", architectures: int, capture: bool) -> None:
+        self.tree = tree
+        self.architectures = architectures
+        self.capture = capture
+        self._captured: CapturedCount | None = None
+
+    def __call__(self, batch: Batch, rows: range) -> list[Tensor]:
+        part = Batch(batch.images[rows.start : rows.stop], batch.labels[rows.start : rows.stop])
+        if not self.capture:
+            return [self._count(part)]
+        self._captured = self._captured or CapturedCount(self._count, part, part.labels.device)
+        return [self._captured(part) if self._captured.fits(part) else self._count(part)]
+
+    def _count(self, batch: Batch) -> Tensor:
+        hits = torch.zeros(self.architectures, dtype=torch.int64, device=batch.labels.device)
+        self.tree.classify(batch.images, _Count(hits, batch.labels))
+        return hits
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from torch._C._distributed_c10d import Store
 
@@ -16,7 +15,6 @@ from kit.evaluation.units import Unit
 from kit.process_group import ProcessGroup, lost_processes
 
 LOOK_SECONDS = 0.2
-READ_TIMEOUT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +97,7 @@ class _Board:
         # Several sweeps may follow each other on one store: each has a number, the same in every process.
         with lost_processes():
             self.number = self.store.add(f"sweeps of {group.rank}", 1)
+        self._finished = 0
         self._told = 0
         self._seen: dict[int, int] = {}
         self._looked_at = 0.0
@@ -125,9 +124,11 @@ class _Board:
         """Tell the first process about a finished unit."""
         message = {"ticket": ticket, "correct": done.correct, "images": done.images, "seconds": done.seconds}
         with lost_processes():
-            # In a process's own list first, then counted: whoever sees the count finds the message.
-            position = self._count(f"by {self.group.rank}", 1)
-            self.store.set(self._key(f"by {self.group.rank} {position}"), json.dumps({**message, "notes": done.notes}))
+            # First the message, then the count: whoever sees the count finds the message.
+            self._finished += 1
+            key = self._key(f"by {self.group.rank} {self._finished}")
+            self.store.set(key, json.dumps({**message, "notes": done.notes}))
+        self._count(f"by {self.group.rank}", 1)
         self._count("finished", 1)
 
     def news(self) -> Iterator[UnitDone]:
@@ -153,7 +154,6 @@ class _Board:
         for position in range(seen + 1, self._count(f"by {rank}", 0) + 1):
             with lost_processes():
                 key = self._key(f"by {rank} {position}")
-                self.store.wait([key], READ_TIMEOUT)
                 message = json.loads(self.store.get(key))
             self._seen[rank] = position
             self._told += 1

@@ -1,6 +1,7 @@
 """Starting a command as several processes through PyTorch's own launcher."""
 
 import logging
+import os
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -21,6 +22,10 @@ def launch(options: dict[str, Any], arguments: list[str]) -> int:
     # The processes say themselves what went wrong; the launcher's own tracebacks would bury it.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    if str(options.get("nproc_per_node")).isdigit():
+        # The launcher would give each process a single thread, whatever the machine has.
+        threads = max(1, len(os.sched_getaffinity(0)) // int(options["nproc_per_node"]))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     if not options.keys() & SEVERAL_MACHINES:
         flags.append("--standalone")
     try:

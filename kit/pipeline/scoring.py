@@ -1,13 +1,16 @@
 """Calibrating and scoring a pool with a supernet's weights, unit by unit: resumable, and by several processes at once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from kit.data import Data, normalize
+import torch
+from torch import Tensor
+
+from kit.data import Batch, Data, normalize
 from kit.evaluation import EvaluationImages, ResultsFile, Score, Unit, evaluate_architectures, plan_units, score_unit
 from kit.evaluation.prefix_tree import Tick
 from kit.evaluation.results import Counts
@@ -24,6 +27,8 @@ from kit.supernet.prefix import grow, tree_macs
 from kit.training.trainer import Hardware
 
 Method = Literal["tree", "one-by-one"]
+DEVICE_SHARE = 0.25
+"""Decoded images may take this much of a GPU's free memory; the rest is for activations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,15 +204,30 @@ def _scorer(job: ScoringJob) -> ScoreUnit:
 
 def evaluation_images(job: ScoringJob) -> EvaluationImages:
     """The batches that every sub-network of the job sees, drawn once."""
-    calibration = job.profile.calibration
-    hardware = job.hardware
+    calibration, hardware = job.profile.calibration, job.hardware
+    batches = job.data.calibration_batches(seed=job.seed, batch_size=calibration.batch_size, batches=calibration.batches)
+    validation: Iterable[Batch] = job.data.val_batches(batch_size=job.profile.evaluation.batch_size)
+    if hardware.device.type == "cuda":
+        batches, validation = _near(batches, list(validation), hardware.device)
     return EvaluationImages(
-        calibration=job.data.calibration_batches(
-            seed=job.seed, batch_size=calibration.batch_size, batches=calibration.batches
-        ),
-        validation=job.data.val_batches(batch_size=job.profile.evaluation.batch_size),
+        calibration=batches,
+        validation=validation,
         prepare=lambda images: normalize(images, job.data, device=hardware.device, channels_last=hardware.channels_last),
         statistics=calibration.statistics,
         autocast=hardware.autocast,
+        cuda_graphs=job.profile.runtime.cuda_graphs,
         fold=job.profile.evaluation.fold_batch_norm,
     )
+
+
+def _near(
+    calibration: Sequence[Tensor], validation: Sequence[Batch], device: torch.device
+) -> tuple[list[Tensor], list[Batch]]:
+    """Decoded images where a GPU gets at them fast: in its own memory if they take little of it, else page-locked."""
+    needed = sum(images.nbytes for images in (*calibration, *(batch.images for batch in validation)))
+    free, _ = torch.cuda.mem_get_info(device)
+
+    def move(images: Tensor) -> Tensor:
+        return images.to(device) if needed < free * DEVICE_SHARE else images.pin_memory()
+
+    return [move(images) for images in calibration], [Batch(move(batch.images), batch.labels) for batch in validation]

@@ -95,6 +95,8 @@ class RuntimeSettings(Strict):
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads for PyTorch's operators; 0 leaves its default."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    cuda_graphs: bool = False
+    """Classify with the prefix tree recorded as a CUDA graph."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     """How long the processes of one run wait for one that is silent."""
 

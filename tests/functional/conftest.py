@@ -98,7 +98,9 @@ class Small:
 
     @property
     def run(self) -> Path:
-        return self.runs / "small-tiny-s0"
+        """The run's directory; a run of several processes has a longer name."""
+        found = [path.parent for path in self.runs.glob("small-tiny-s0*/resolved.json")]
+        return found[0] if len(found) == 1 else self.runs / "small-tiny-s0"
 
     @property
     def events(self) -> list[Event]:
@@ -114,12 +116,22 @@ class Small:
         return (folder / "weights" / "supernet.safetensors").read_bytes(), (folder / "predictions.json").read_bytes()
 
 
+@pytest.fixture(scope="session")
+def make_small() -> Callable[[Path], Small]:
+    """Lay out the small run's files in a folder."""
+
+    def make(folder: Path) -> Small:
+        recipe, profile = folder / "small.toml", folder / "tiny.toml"
+        recipe.write_text(RECIPE)
+        profile.write_text(PROFILE)
+        return Small(recipe, profile, folder / "runs")
+
+    return make
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Small:
-    recipe, profile = tmp_path / "small.toml", tmp_path / "tiny.toml"
-    recipe.write_text(RECIPE)
-    profile.write_text(PROFILE)
-    return Small(recipe, profile, tmp_path / "runs")
+def small(tmp_path: Path, make_small: Callable[[Path], Small]) -> Small:
+    return make_small(tmp_path)
 
 
 @pytest.fixture(scope="session")

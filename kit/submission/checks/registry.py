@@ -76,11 +76,11 @@ def select_rules(version: str | None, skip: Collection[str]) -> list[Rule]:
     version = version or RULES_VERSION
     if version not in _RULES:
         raise InputError(f"there are no rules {version!r}", hint=f"there are: {', '.join(sorted(_RULES))}")
-    rules = _RULES[version]
+    found = _RULES[version].values()
+    rules = {each.id: each for each in sorted(found, key=lambda each: ORDER.index(each.check.__module__.rpartition(".")[2]))}
     for name in skip:
         if name not in rules:
             near = difflib.get_close_matches(name, rules, 1)
             hint = (f"did you mean {near[0]}? " if near else "") + f"there are: {', '.join(rules)}"
             raise InputError(f"there is no check {name!r} to skip", hint=hint)
-    kept = [each for each in rules.values() if each.id not in set(skip)]
-    return sorted(kept, key=lambda each: ORDER.index(each.check.__module__.rpartition(".")[2]))
+    return [each for each in rules.values() if each.id not in set(skip)]

@@ -57,14 +57,15 @@ def _supernet_weights(submission: Submission) -> Iterator[Problem]:
         yield Problem(file, f"it notes format {note['format']!r} and {note['num_classes']!r} classes"[:200])
     own = submission.space
     try:
-        space, cells = SearchSpace.from_json(note["space"]), [cell.depth_set for cell in cells_of(note)]
-        same = (space.channels, space.stem) == (own.channels, own.stem)
+        space, cells = SearchSpace.from_json(note["space"]), cells_of(note)
+        same = all((each.channels, each.stem) == (own.channels, own.stem) for each in (space, *cells))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         yield Problem(file, f"the space that it notes is none: {error!r}"[:200])
         return
     if not same:
         yield Problem(file, "it notes other channels than the profile's")
-    if cells != ([] if partition is None else [cell.depth_set for cell in partition.subspaces(own)]):
+    wanted_cells = () if partition is None else partition.subspaces(own)
+    if [cell.depth_set for cell in cells] != [cell.depth_set for cell in wanted_cells]:
         yield Problem(file, f"it notes {len(cells)} cells that are not those of the recipe's partition")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,22 @@ def succeed(*arguments: str) -> None:
         main(list(arguments))
     except SystemExit as stop:
         assert not stop.code, arguments
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, make_small: Callable[[Path], Small]) -> Small:
+    """The small run, finished; for copying."""
+    small = make_small(tmp_path_factory.mktemp("trained"))
+    command = [sys.executable, "-m", "kit.cli.main", *small.arguments()]
+    subprocess.run(command, check=True, timeout=180, capture_output=True)
+    return small
+
+
+@pytest.fixture
+def trained(small: Small, trained_once: Small) -> Small:
+    """The small run, finished, for one test alone."""
+    shutil.copytree(trained_once.runs, small.runs)
+    return small
 
 
 @dataclass(frozen=True)

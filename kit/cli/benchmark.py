@@ -160,3 +160,22 @@ def candidates(
         f"a step takes {result['step_seconds'] * 1e3:.1f} ms, their upkeep {result['upkeep_seconds'] * 1e3:.2f} ms: "
         f"{result['share']:.2%} (mean of {steps} steps, batch {result['batch']}, {result['threads']} threads)"
     )
+
+
+@app.command("dashboard")
+def dashboard(
+    events: Annotated[int, typer.Option("--events", min=1, help="Events in the log that is opened.")] = 1_000_000,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Architectures in the table.")] = 45_000,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a running run is watched.")] = 15.0,
+    json: JsonOption = False,
+) -> None:
+    """First paint, memory, keys and load of `kit dashboard`, measured from outside, in a pseudo-terminal."""
+    from kit.dashboard.benchmark import benchmark_dashboard
+
+    narrate(f"a log of {events:,} events, a table of {rows:,} rows, {seconds:.0f} s of watching; takes a minute or two")
+    result = benchmark_dashboard(events=events, rows=rows, seconds=seconds)
+    if json:
+        print_json(result)
+        return
+    width = max(map(len, result))
+    print_text("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))

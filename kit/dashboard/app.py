@@ -20,7 +20,7 @@ from kit.dashboard.processes import Started, start_detached
 from kit.dashboard.runs_source import RunSummary, follow_runs
 from kit.dashboard.screens import SCREEN_CLASSES
 from kit.dashboard.settings import THEMES, Settings
-from kit.dashboard.themes import KIT_THEMES, AsciiFilter
+from kit.dashboard.themes import KIT_THEMES, AsciiFilter, StyledFilter
 from kit.dashboard.widgets.dialogs import Ask, Confirm
 from kit.errors import KitError
 from kit.run_dir import RunDirectory
@@ -69,9 +69,11 @@ class DashboardApp(App[None]):
         self.options = options
         self.started: list[Started] = []
         self._history: list[str] = []
+        self._is_read = False
         self._stop_runs = threading.Event()
         self._stop_run = threading.Event()
         self._ascii = AsciiFilter(options.ascii)
+        self._styled = StyledFilter(self.no_color)
         for theme in KIT_THEMES:
             self.register_theme(theme)
         self.theme = options.settings.theme
@@ -92,7 +94,8 @@ class DashboardApp(App[None]):
             self.say(problem, severity="warning", timeout=10)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
+        filters: list[LineFilter] = [self._styled, *super().get_line_filters(), self._ascii]
+        return [line_filter for line_filter in filters if line_filter.enabled]
 
     # Reading
 
@@ -103,6 +106,7 @@ class DashboardApp(App[None]):
         self._stop_run.set()
         self._stop_run = threading.Event()
         self.reading = NO_READING
+        self._is_read = False
         self.run_directory = run
         work = partial(self._follow_run, run, self._stop_run)
         self.run_worker(work, thread=True, group="run", description=f"log of {run.id}")
@@ -123,6 +127,7 @@ class DashboardApp(App[None]):
     def on_run_read(self, message: RunRead) -> None:
         """Keep the newest reading of the run that is shown."""
         if self.run_directory is not None and message.run == self.run_directory.path:
+            self._is_read = message.reading.state.complete
             self.reading = message.reading
 
     def on_runs_read(self, message: RunsRead) -> None:
@@ -136,8 +141,7 @@ class DashboardApp(App[None]):
     @property
     def is_settled(self) -> bool:
         """Whether everything that lies on the disk is on the screen."""
-        is_read = self.run_directory is None or (self.reading is not NO_READING and self.reading.state.complete)
-        return self.runs_complete and is_read
+        return self.runs_complete and (self.run_directory is None or self._is_read)
 
     # What screens ask for
 

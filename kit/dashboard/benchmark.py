@@ -181,6 +181,7 @@ def _open_long_log(runs: Path, run: RunDirectory, seconds: float) -> dict[str, A
     """Open the run, read all of its log, then watch it grow by two steps a second."""
     first, terminal = _first_paint(runs, ["bench"], b"loss over passes")
     process = psutil.Process(terminal.process.pid)
+    first_cpu = _cpu(process)
     begin = time.monotonic()
     busy = 1.0
     while busy > 0.2 and time.monotonic() - begin < PATIENCE:
@@ -201,6 +202,7 @@ def _open_long_log(runs: Path, run: RunDirectory, seconds: float) -> dict[str, A
     code = terminal.close()
     return {
         "first_paint_seconds": first,
+        "first_paint_cpu_seconds": first_cpu,
         "whole_log_seconds": read,
         "peak_bytes": peak,
         "watching_load": load,

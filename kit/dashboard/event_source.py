@@ -146,9 +146,11 @@ class LogReader:
             self._fold_latest()
             self._fold(line, sampled=True)
         elif self.curves and is_sampled(number):
-            self._latest.pop(kind, None)
+            self._fold_latest()
             self._fold(line, sampled=True)
         else:
+            # At the end, so that the newest of all kinds are folded in the order of the log.
+            self._latest.pop(kind, None)
             self._latest[kind] = line
 
     def _fold_latest(self) -> None:

@@ -1,6 +1,8 @@
 """Numbers and foreign text as a terminal may show them."""
 
+import os
 import re
+from pathlib import Path
 
 SIZES = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -9,6 +11,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 def clean(text: str) -> str:
     """`text` on one line, without what a terminal would obey instead of show."""
     return _CONTROL.sub("·", text) if _CONTROL.search(text) else text
+
+
+def shown_path(path: Path) -> str:
+    """A path as short as it can be: from the current folder if it lies there."""
+    try:
+        return clean(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
+    except OSError:
+        return clean(str(path))
 
 
 def duration(seconds: float | None) -> str:

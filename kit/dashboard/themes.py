@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
@@ -89,12 +90,25 @@ _ASCII = {
 }
 
 
+NO_STYLE = Style()
+
+
 class AsciiFilter(LineFilter):
     """Puts the nearest ASCII character in place of every other, whatever painted it."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [
             segment if segment.text.isascii() else Segment(to_ascii(segment.text), segment.style, segment.control)
+            for segment in segments
+        ]
+
+
+class StyledFilter(LineFilter):
+    """Gives every segment a style: Textual's filter for NO_COLOR expects one, plots leave it out."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.style is not None else Segment(segment.text, NO_STYLE, segment.control)
             for segment in segments
         ]
 

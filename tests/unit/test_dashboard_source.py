@@ -81,6 +81,7 @@ class TestReading:
         assert light.fold.state().passes_done == full.fold.state().passes_done
         assert light.fold.state().loss == full.fold.state().loss
         assert light.fold.state().rank == full.fold.state().rank
+        assert light.fold.state().elapsed == pytest.approx(full.fold.state().elapsed)
         assert light.counts == full.counts
 
     def test_a_log_that_grows_is_read_on(self, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from kit.dashboard.log_lines import clock
 from kit.dashboard.run_actions import continue_arguments, remove, stop_run
 from kit.dashboard.runs_source import RunSummary
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import count, duration, number, percent
+from kit.dashboard.text import count, duration, number, percent, shown_path
 from kit.dashboard.widgets.bars import STATUS_MARKS
 from kit.dashboard.widgets.run_details import run_details
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
@@ -137,7 +137,7 @@ class RunsScreen(KitScreen):
             return app.runs_problem
         if self._filter and app.runs:
             return "no run matches the filter; Escape drops it"
-        return f"no runs in {app.runs_folder}: press s to start one" if app.runs_complete else "looking for runs"
+        return f"no runs in {shown_path(app.runs_folder)}: press s to start one" if app.runs_complete else "looking for runs"
 
     def _line(self) -> Content:
         app = self.dashboard

@@ -56,6 +56,7 @@ class Ask(ModalScreen[str | None]):
     """Asks for a line of text; `check` returns what is wrong with it, or an empty string."""
 
     BINDINGS: ClassVar[list[BindingType]] = [bindings("dialog")[0]]
+    AUTO_FOCUS = "#answer"
 
     def __init__(
         self, question: str, value: str = "", *, detail: str = "", check: Callable[[str], str] = lambda _: ""

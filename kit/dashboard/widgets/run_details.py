@@ -5,7 +5,7 @@ from textual.content import Content
 from kit.dashboard.log_lines import clock, report_value
 from kit.dashboard.run_state import PhaseState, RunState
 from kit.dashboard.runs_source import RunSummary
-from kit.dashboard.text import clean, count, duration, number, percent
+from kit.dashboard.text import clean, count, duration, number, percent, shown_path
 from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
 
 Part = str | tuple[str, str]
@@ -37,7 +37,7 @@ def run_details(summary: RunSummary) -> Content:
     if summary.problem:
         parts += [("\n" + clean(summary.problem) + "\n", "$text-error")]
     parts += phase_lines(state)
-    parts += [("\n" + clean(str(summary.run.path)), "$text-muted")]
+    parts += [("\n" + shown_path(summary.run.path), "$text-muted")]
     return Content.assemble(*parts)
 
 

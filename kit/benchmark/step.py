@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kit.benchmark.timing import time_in_turn
+from kit.benchmark.timing import paired, times_in_turn
 from kit.randomness import derive_random, derive_seed
 from kit.recipe import Profile
 from kit.search_space import SearchSpace
@@ -63,8 +63,9 @@ def _measure(network: ElasticResNet, images: Tensor, labels: Tensor, paths: list
     separate = partial(separate_backward, network, images, labels, paths)
     shared = partial(shared_backward, network, images, labels, paths)
     difference = _gradient_difference(network, separate, shared)
-    timed = time_in_turn(separate, shared, repeats=repeats)
-    static = time_in_turn(separate, partial(_plain_backward, plain, images, labels, paths), repeats=repeats)
+    alone = partial(_plain_backward, plain, images, labels, paths)
+    separate_times, shared_times, plain_times = times_in_turn([separate, shared, alone], repeats=repeats)
+    timed, static = paired(separate_times, shared_times), paired(separate_times, plain_times)
     return {
         "shared_seconds": timed.second_seconds,
         "separate_seconds": timed.first_seconds,
@@ -72,6 +73,8 @@ def _measure(network: ElasticResNet, images: Tensor, labels: Tensor, paths: list
         "ratio_low": min(timed.ratios),
         "ratio_high": max(timed.ratios),
         "static_ratio": static.ratio,
+        "static_ratio_low": min(static.ratios),
+        "static_ratio_high": max(static.ratios),
         "max_gradient_difference": difference,
     }
 

@@ -46,14 +46,15 @@ def benchmark_sweep(
     fold = time_in_turn(
         lambda: list(evaluate_prefix_tree(network, chosen, images)),
         lambda: list(evaluate_prefix_tree(network, chosen, folded)),
-        repeats=repeats,
+        repeats=1,
     )
     timed = time_in_turn(
         lambda: list(evaluate_architectures(network, chosen, images)),
         lambda: list(evaluate_prefix_tree(network, chosen, images)),
         repeats=repeats,
     )
-    counted = count_pool(network, pool.architectures, profile)
+    sizes = growth(network, pool, profile)
+    counted = {name: sizes[-1][name] for name in ("macs_one_by_one", "macs_tree")}
     work = (calibration + validation) * batch
     subset_macs = tree_macs(
         grow(enumerate(chosen)), space=profile.search_space, resolution=resolution, num_classes=profile.num_classes
@@ -78,6 +79,7 @@ def benchmark_sweep(
         "pool_subnets": len(pool),
         **counted,
         "macs_ratio": counted["macs_one_by_one"] / counted["macs_tree"],
+        "growth": sizes,
         "estimate_full_pool_hours": hours,
     }
 
@@ -95,6 +97,16 @@ def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], 
             tree_macs(grow(enumerate(unit.architectures)), **scale) for unit in plan_units(network, architectures)
         ),
     }
+
+
+def growth(network: ElasticResNet, pool: Pool, profile: Profile) -> list[dict[str, Any]]:
+    """`count_pool` for the first 100, 1,000, 10,000, ... architectures of a pool and for all of it."""
+    sizes = [size for size in (100, 1_000, 10_000, 100_000) if size < len(pool)]
+    rows: list[dict[str, Any]] = []
+    for size in [*sizes, len(pool)]:
+        counted = count_pool(network, pool.architectures[:size], profile)
+        rows.append({"subnets": size, **counted, "ratio": counted["macs_one_by_one"] / counted["macs_tree"]})
+    return rows
 
 
 @torch.no_grad()

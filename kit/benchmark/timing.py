@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -22,18 +22,25 @@ class Paired:
 
 def time_in_turn(first: Callable[[], object], second: Callable[[], object], *, repeats: int) -> Paired:
     """Run both once unmeasured, then `repeats` times in turn, the order of a pair alternating."""
-    first()
-    second()
-    times: list[tuple[float, float]] = []
+    firsts, seconds = times_in_turn([first, second], repeats=repeats)
+    return paired(firsts, seconds)
+
+
+def times_in_turn(ways: Sequence[Callable[[], object]], *, repeats: int) -> list[list[float]]:
+    """Seconds of each way in each of `repeats` rounds, after an unmeasured one; every other round goes backwards."""
+    for way in ways:
+        way()
+    rounds = []
     for repeat in range(repeats):
-        if repeat % 2:
-            b = _seconds(second)
-            times.append((_seconds(first), b))
-        else:
-            a = _seconds(first)
-            times.append((a, _seconds(second)))
-    firsts, seconds = zip(*times, strict=True)
-    ratios = tuple(a / b for a, b in times)
+        order = range(len(ways)) if repeat % 2 == 0 else reversed(range(len(ways)))
+        times = {position: _seconds(ways[position]) for position in order}
+        rounds.append([times[position] for position in range(len(ways))])
+    return [list(times) for times in zip(*rounds, strict=True)]
+
+
+def paired(firsts: Sequence[float], seconds: Sequence[float]) -> Paired:
+    """Medians and ratios of two ways that were timed in the same rounds."""
+    ratios = tuple(a / b for a, b in zip(firsts, seconds, strict=True))
     return Paired(statistics.median(firsts), statistics.median(seconds), ratios)
 
 

@@ -13,7 +13,7 @@ UNIT_SIZE = 64
 """Architectures of a unit at most: what a killed process loses, how finely work is divided. Costs 1 to 2 % of sharing."""
 SAMPLE_SHARE = 20
 """At most one architecture in so many is scored out of its subtree, for an early answer."""
-MAX_SAMPLE = 2048
+MAX_SAMPLE = 1024
 RESOLUTION = 224
 """Only the order of sizes matters here, and that hardly depends on the resolution."""
 GOLDEN = (math.sqrt(5) - 1) / 2

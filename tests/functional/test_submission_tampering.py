@@ -758,3 +758,15 @@ def test_the_note_in_a_weights_file_is_as_the_kit_writes_it(base: Members) -> No
     length = int.from_bytes(base[layout.SUPERNET][:8], "little")
     note = json.loads(base[layout.SUPERNET][8 : 8 + length])["__metadata__"]["kit"]
     assert note == canonical(json.loads(note))
+
+
+def infinite(arrays: dict[str, Any]) -> None:
+    arrays["layer1.0.bn1.running_var"][:] = -np.inf
+
+
+@pytest.mark.filterwarnings("error")
+def test_wild_numbers_are_found_without_warnings(base: Members, tmp_path: Path) -> None:
+    members = dict(base)
+    edit_tensors("calibrated", infinite, strong=True)(members)
+    write_tar(tmp_path / "a.tar", seal(members))
+    assert {"finite-weights", "onnx-files"} <= set(failed(tmp_path / "a.tar"))

@@ -90,6 +90,14 @@ def test_unknown_rules_and_versions_are_usage_errors(packed: Path) -> None:
     assert check_archive(packed, rules="1").ok
 
 
+def test_an_archive_of_another_version_passes_with_a_warning(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other version wrote from templates is not compared, everything else is."""
+    monkeypatch.setattr("kit.submission.checks.provenance.__version__", "99.0")
+    found = check_archive(packed)
+    assert found.ok
+    assert found.failed == ["kit-version"]
+
+
 def test_the_layout_in_prose_lists_every_rule_and_member(checkout: Path) -> None:
     text = (checkout / "submission" / "LAYOUT.md").read_text()
     for rule in select_rules(None, ()):

@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kit.errors import KitError
 from kit.submission.archive import Archive
 from kit.submission.checks import predictions, provenance, structure, weights
@@ -45,7 +47,8 @@ def check_archive(path: Path, *, skip: Collection[str] = (), rules: str | None =
     Raises `InputError` for an unknown id or version, `StorageError` for a file that is no archive or cannot be read.
     """
     chosen = select_rules(rules, skip)
-    with Archive(Path(path)) as archive:
+    # A damaged file may hold any numbers; the rules judge results, and nobody wants numpy's warnings about them.
+    with Archive(Path(path)) as archive, np.errstate(all="ignore"):
         submission = Submission(archive)
         return CheckReport(tuple(finding for rule in chosen for finding in _run(rule, submission)))
 

@@ -44,8 +44,7 @@ def _recipe(submission: Submission) -> Iterator[Problem]:
     found = _parse(Profile, document, layout.PROFILE)
     if found.model_copy(update={"runtime": settings.runtime}) != settings:
         yield Problem(layout.PROFILE, f"it differs from {layout.RESOLVED} in {_difference(found, settings)}")
-    if to_toml(found).encode() != submission.archive.read(layout.PROFILE):
-        yield Problem(layout.PROFILE, "it is not written as the kit writes it")
+    yield from _writing_problems(submission, layout.PROFILE, found)
     for name in (resolved.inputs.data, resolved.inputs.pool, resolved.inputs.weights):
         if name is not None and (clean_data_spec(name) != name or "\\" in name or name.startswith("/")):
             yield Problem(layout.RESOLVED, f"the input {name[:60]!r} is a place, not a name")
@@ -238,7 +237,12 @@ def _toml_problems(submission: Submission, name: str, kind: type[Recipe], wanted
     found = _parse(kind, submission.toml(name), name)
     if found != wanted:
         yield Problem(name, f"it differs from {layout.RESOLVED} in {_difference(found, wanted)}")
-    if to_toml(found).encode() != submission.archive.read(name):
+    yield from _writing_problems(submission, name, found)
+
+
+def _writing_problems(submission: Submission, name: str, found: Recipe | Profile) -> Iterator[Problem]:
+    # Another version may know other settings, whose defaults it would spell out.
+    if submission.manifest.kit == __version__ and to_toml(found).encode() != submission.archive.read(name):
         yield Problem(name, "it is not written as the kit writes it")
 
 

@@ -19,6 +19,7 @@ from kit.dashboard.messages import ProcessEnded, RunRead, RunsRead
 from kit.dashboard.processes import Started, start_detached
 from kit.dashboard.runs_source import RunSummary, follow_runs
 from kit.dashboard.screens import SCREEN_CLASSES
+from kit.dashboard.screens.base import KitScreen
 from kit.dashboard.settings import THEMES, Settings
 from kit.dashboard.themes import KIT_THEMES, AsciiFilter, StyledFilter
 from kit.dashboard.widgets.dialogs import Ask, Confirm
@@ -27,7 +28,7 @@ from kit.run_dir import RunDirectory
 
 Follow = Callable[[RunDirectory, Callable[[Reading], None], threading.Event], None]
 NO_READING = Reading()
-WIDTHS = [(0, "-tiny"), (50, "-narrow"), (100, "-normal"), (150, "-wide")]
+WIDTHS = [(0, "-tiny"), (50, "-narrow"), (100, "-normal"), (170, "-wide")]
 HEIGHTS = [(0, "-flat"), (16, "-low"), (32, "-tall")]
 """Classes that a screen has from so many columns and rows on, for the stylesheet."""
 
@@ -141,7 +142,8 @@ class DashboardApp(App[None]):
     @property
     def is_settled(self) -> bool:
         """Whether everything that lies on the disk is on the screen."""
-        return self.runs_complete and (self.run_directory is None or self._is_read)
+        screens_settled = all(screen.is_settled for screen in self.screen_stack if isinstance(screen, KitScreen))
+        return self.runs_complete and (self.run_directory is None or self._is_read) and screens_settled
 
     # What screens ask for
 

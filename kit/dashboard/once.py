@@ -45,11 +45,16 @@ def render_once(options: Options, size: tuple[int, int], *, press: tuple[str, ..
         app = DashboardApp(options)
         async with app.run_test(size=size) as pilot:
             deadline = asyncio.get_running_loop().time() + PATIENCE
-            while not app.is_settled and asyncio.get_running_loop().time() < deadline:
-                await pilot.pause(0.02)
+
+            async def settle() -> None:
+                await pilot.pause()
+                while not app.is_settled and asyncio.get_running_loop().time() < deadline:
+                    await pilot.pause(0.02)
+
+            await settle()
             for key in press:
                 await pilot.press(key)
-            await pilot.pause()
+                await settle()
             await pilot.pause(0.05)
             return frame_of(app)
 

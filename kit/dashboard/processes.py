@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,13 @@ def start_detached(label: str, arguments: Sequence[str], *, runs: Path) -> Start
     return Started(label, process, log)
 
 
-async def run_json(arguments: Sequence[str], *, accept: Sequence[int] = (0,)) -> dict[str, Any]:
+async def run_json(
+    arguments: Sequence[str], *, accept: Sequence[int] = (0,), tell: Callable[[str], object] | None = None
+) -> dict[str, Any]:
     """Run `kit ARGUMENTS --json` to its end and return its document. Raises `KitError` with what it said on stderr.
 
-    A task that is cancelled takes its process with it. `accept` are the exit codes that come with a document.
+    A task that is cancelled takes its process with it. `accept` are the exit codes that come with a document; `tell` is
+    called with what the command says meanwhile, a line at a time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -78,7 +81,9 @@ async def run_json(arguments: Sequence[str], *, accept: Sequence[int] = (0,)) ->
     except OSError as error:
         raise StorageError(f"cannot start kit {' '.join(arguments)}: {error.strerror}") from error
     try:
-        out, err = await process.communicate()
+        assert process.stdout is not None and process.stderr is not None
+        out, err = await asyncio.gather(process.stdout.read(), _listen(process.stderr, tell))
+        await process.wait()
     except asyncio.CancelledError:
         if process.returncode is None:
             process.terminate()
@@ -92,6 +97,20 @@ async def run_json(arguments: Sequence[str], *, accept: Sequence[int] = (0,)) ->
     if not isinstance(document, dict):
         raise KitError(f"kit {' '.join(arguments)} printed no JSON object")
     return document
+
+
+async def _listen(stderr: asyncio.StreamReader, tell: Callable[[str], object] | None) -> bytes:
+    """Everything that is said; `tell` hears each line as soon as it is whole."""
+    heard = bytearray()
+    told = 0
+    while data := await stderr.read(64 * 1024):
+        heard += data
+        end = heard.rfind(b"\n") + 1
+        if tell is not None and end > told:
+            for line in heard[told:end].decode("utf-8", "replace").splitlines():
+                tell(line)
+            told = end
+    return bytes(heard)
 
 
 def _message(stderr: bytes) -> str:

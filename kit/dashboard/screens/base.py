@@ -75,6 +75,11 @@ class KitScreen(Screen[None]):
 
     # Hooks
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no worker of the screen still reads what it shows: `--once` and tests wait for it."""
+        return True
+
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Starting a run: choose, see what it will cost, start."""
 
 import shlex
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,26 +12,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.log_lines import report_value
+from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
 from kit.dashboard.processes import run_json
-from kit.dashboard.text import count, duration, number, size
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import Cell, VirtualTable
 from kit.errors import KitError
 from kit.recipe import profile_names, recipe_names
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp
-
-COLUMNS = (
-    Column("phase", 10),
-    Column("method", 10),
-    Column("epochs", 6, right=True),
-    Column("steps", 8, right=True),
-    Column("paths", 5, right=True),
-    Column("passes", 10, right=True),
-    Column("multiply-adds", 13, right=True),
-    Column("time", 13, right=True),
-)
 
 
 class StartScreen(ModalScreen[None]):
@@ -40,10 +28,11 @@ class StartScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("start")]
     AUTO_FOCUS = "#start-recipe"
 
-    def __init__(self, recipe: str = "full", profile: str = "nano") -> None:
+    def __init__(self, recipe: str = "full", profile: str = "nano", overrides: str = "") -> None:
         super().__init__()
         self.recipe = recipe
         self.profile = profile
+        self.overrides = overrides
         self._planned: list[str] | None = None
         self._rows: list[list[Cell]] = []
 
@@ -66,7 +55,9 @@ class StartScreen(ModalScreen[None]):
                 yield Label("pool")
                 yield Input(placeholder="drawn by the profile", id="start-pool", compact=True)
                 yield Label("set")
-                yield Input(placeholder="phases.D1.epochs=3 profile.pool.size=100", id="start-set", compact=True)
+                yield Input(
+                    self.overrides, placeholder="phases.D1.epochs=3 profile.pool.size=100", id="start-set", compact=True
+                )
             yield Static("", id="start-status", markup=False)
             yield VirtualTable(COLUMNS, id="start-plan")
             with Horizontal(classes="dialog-buttons"):
@@ -137,8 +128,8 @@ class StartScreen(ModalScreen[None]):
             self._say(f"{error}\n{error.hint or ''}".strip(), "$text-error")
             return
         self._planned = arguments
-        self._show_rows(_plan_rows(plan))
-        self._say(_summary(plan), "$text-success")
+        self._show_rows(plan_rows(plan))
+        self._say(plan_summary(plan), "$text-success")
         button = self.query_one("#start-button", Button)
         button.disabled = False
         button.focus()
@@ -172,45 +163,3 @@ class StartScreen(ModalScreen[None]):
 def _choice(name: str, options: list[str], chosen: str) -> Select[str]:
     shown = options if chosen in options else [chosen, *options]
     return Select([(Content(option), option) for option in shown], value=chosen, allow_blank=False, id=name, compact=True)
-
-
-def _plan_rows(plan: dict[str, Any]) -> list[list[Cell]]:
-    rows: list[list[Cell]] = []
-    for phase in plan.get("phases", ()):
-        sizes = [count(_integer(phase.get(key))) for key in ("epochs", "steps", "paths_per_step", "passes")]
-        rows.append(
-            [
-                (str(phase.get("name", "")), "strong"),
-                str(phase.get("method", "")),
-                *sizes,
-                _scientific(report_value(phase, "macs")),
-                duration(report_value(phase, "seconds")),
-            ]
-        )
-    scored = f"{count(_integer(plan.get('subnets')))} subnets"
-    costs = [_scientific(report_value(plan, "evaluation_macs")), duration(report_value(plan, "evaluation_seconds"))]
-    rows.append([("scoring", "strong"), scored, *[""] * 4, *costs])
-    return rows
-
-
-def _summary(plan: dict[str, Any]) -> str:
-    step = number(report_value(plan, "measured", "step_seconds"), 2)
-    passes = count(_integer(plan.get("totals", {}).get("passes")))
-    return (
-        f"{plan.get('run')}: about {duration(report_value(plan, 'seconds'))} on {plan.get('device')}, "
-        f"{passes} passes, up to {size(report_value(plan, 'disk_bytes'))} of disk "
-        f"(scaled from one pass of the full network, {step} s)"
-    )
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _scientific(value: float | None) -> str:
-    if value is None:
-        return "-"
-    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
-        if value >= scale:
-            return f"{value / scale:,.1f} {unit}"
-    return f"{value / 1e6:,.1f} M"

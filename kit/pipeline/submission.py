@@ -12,13 +12,13 @@ from kit.files import parse_json, read_json, sha256_of_file, storage_errors, wri
 from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
 from kit.pipeline.scored_run import open_scored_run, require_finished, require_predictions
 from kit.pool import Pool, load_pool
-from kit.recipe import load_profile
+from kit.recipe import load_profile, load_recipe
 from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
 from kit.submission.documents import derived_members
 from kit.submission.figures import pool_macs
-from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_resolved
+from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 
 
@@ -101,7 +101,7 @@ class SubmissionBuild:
             layout.SUPERNET: run.weights,
             layout.POOL: run.pool,
             layout.EVALUATIONS: self.exports / layout.EVALUATIONS,
-            layout.RECIPE: run.recipe,
+            layout.RECIPE: clean_recipe(load_recipe(str(run.recipe))),
             layout.PROFILE: clean_profile(self.profile.model_copy(update={"num_classes": classes})),
             layout.RESOLVED: layout.dump_json(layout.RESOLVED, resolved),
             layout.ENVIRONMENT: layout.dump_json(layout.ENVIRONMENT, clean_environment(read_json(run.environment))),

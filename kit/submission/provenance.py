@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from kit.events import UnknownEvent, from_line
-from kit.recipe import Profile, to_toml
+from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 
 ENVIRONMENT_KEYS = ("python", "implementation", "system", "machine", "byteorder", "packages", "compute")
@@ -54,6 +54,11 @@ def clean_resolved(resolved: dict[str, Any]) -> dict[str, Any]:
 def clean_profile(profile: Profile) -> bytes:
     """`recipe/profile.toml`: every setting, and the data's name without its place."""
     return to_toml(profile.model_copy(update={"data": clean_data_spec(profile.data)})).encode()
+
+
+def clean_recipe(recipe: Recipe) -> bytes:
+    """`recipe/recipe.toml`: every setting as this version writes it, which may know more of them than the run's did."""
+    return to_toml(recipe).encode()
 
 
 def clean_data_spec(spec: str) -> str:

@@ -142,10 +142,7 @@ class LogReader:
         number = self.counts[kind]
         self.counts[kind] = number + 1
         self.lines.append(line[:KEPT_BYTES])
-        if kind not in BULK:
-            self._fold_latest()
-            self._fold(line, sampled=True)
-        elif self.curves and is_sampled(number):
+        if kind not in BULK or (self.curves and is_sampled(number)):
             self._fold_latest()
             self._fold(line, sampled=True)
         else:

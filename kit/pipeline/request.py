@@ -173,6 +173,7 @@ def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
         "data": request.data or resolved.profile.data,
         "pool": None if request.pool is None else str(request.pool.resolve()),
         "weights": None if request.weights is None else str(request.weights.resolve()),
+        "overrides": list(request.overrides),
     }
     write_json(run.resolved, {**resolved.settings, "kit": __version__, "inputs": inputs})
 

@@ -51,6 +51,8 @@ class KitScreen(Screen[None]):
         self.query_one(TopBar).active = self.NAME
         for name in self.NEWS:
             self.watch(self.app, name, self._news, init=False)
+        if "reading" not in self.NEWS:
+            self.watch(self.app, "reading", self._update_bar, init=False)
         self._update()
 
     def _news(self) -> None:
@@ -64,14 +66,19 @@ class KitScreen(Screen[None]):
         """Catch up with what happened behind the screen's back."""
         if self._is_stale:
             self._update()
+        else:
+            self._update_bar()
 
     def _update(self) -> None:
         self._is_stale = False
+        self._update_bar()
+        self.refresh_content(self.dashboard.reading)
+
+    def _update_bar(self) -> None:
         app = self.dashboard
         bar = self.query_one(TopBar)
         bar.run_name = "" if app.run_directory is None else app.run_directory.id
         bar.status = app.reading.status if app.run_directory is not None else ""
-        self.refresh_content(app.reading)
 
     # Hooks
 

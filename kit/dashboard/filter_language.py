@@ -1,0 +1,333 @@
+"""The language of filters: `acc > .7 and (macs < 2.5G or depths = 3 4 6 3) and not code ~ 77`.
+
+A filter is parsed into a value, which then picks rows of whatever has numbers, depths and texts in columns. Nothing typed is
+ever executed. Every error names the place where it was noticed, in characters counted from 1.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+NUMBERS = ("acc", "macs", "params", "depth", "stem", "true", "error", "cell", "front")
+TEXTS = ("code", "name")
+FIELDS = (*NUMBERS, "depths", *TEXTS)
+ALIASES = {"accuracy": "acc", "multiply-adds": "macs", "parameters": "params", "truth": "true", "rank_error": "error"}
+STAGES = 4
+ANY = -1
+"""Stands for `*` among depths."""
+DEEPEST = 60
+"""Brackets and `not` inside each other: more is no filter, and Python's own stack is finite."""
+SUFFIXES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "%": 1e-2}
+HELP = "acc > .7 and macs < 2.5G and depths = 3 4 * 3 and not code ~ 77"
+
+_OPERATORS: dict[str, Callable[[Floats, float], Mask]] = {
+    "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+_SAME = {"==": "=", "≤": "<=", "≥": ">=", "≠": "!=", "<>": "!="}
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<operator><=|>=|!=|==|<>|[=<>~≤≥≠])|(?P<bracket>[()])"""
+    r"""|(?P<word>[^\s()=<>~!≤≥≠"',]+)|(?P<comma>,)|(?P<other>\S))"""
+)
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([kKMGB%]?)")
+
+
+class FilterError(InputError):
+    """A filter that cannot be understood; `position` counts characters from 1."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(f"at {position}: {message}")
+        self.position = position
+
+
+class Rows(Protocol):
+    """What a filter needs of a table: columns of equal length, `nan` where a row has no value."""
+
+    def __len__(self) -> int: ...
+
+    def numbers(self, field: str) -> Floats:
+        """A column of `NUMBERS`."""
+
+    def depths(self) -> NDArray[np.int64]:
+        """Shape (rows, 4)."""
+
+    def texts(self, field: str) -> Sequence[str]:
+        """A column of `TEXTS`."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A row's number compared with a value; a row without one never matches."""
+
+    field: str
+    operator: str
+    value: float
+
+    def mask(self, rows: Rows) -> Mask:
+        column = rows.numbers(self.field)
+        return _OPERATORS[self.operator](column, self.value) & ~np.isnan(column)
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.operator} {self.value!r}"
+
+
+@dataclass(frozen=True)
+class Depths:
+    """All four depths compared, stage by stage; `!=` is what `=` is not."""
+
+    operator: str
+    values: tuple[int, ...]
+
+    def mask(self, rows: Rows) -> Mask:
+        if self.operator == "!=":
+            return ~Depths("=", self.values).mask(rows)
+        table = rows.depths()
+        kept = np.ones(len(rows), dtype=np.bool_)
+        for stage, value in enumerate(self.values):
+            if value != ANY:
+                kept &= _OPERATORS[self.operator](table[:, stage].astype(np.float64), value)
+        return kept
+
+    def __str__(self) -> str:
+        return f"depths {self.operator} " + " ".join("*" if value == ANY else str(value) for value in self.values)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that equals a pattern with `*` and `?`, or (`~`) has it somewhere; capitals do not matter."""
+
+    field: str
+    operator: str
+    pattern: str
+
+    def mask(self, rows: Rows) -> Mask:
+        texts = rows.texts(self.field)
+        if self.operator == "~" and not {"*", "?"} & set(self.pattern):
+            wanted = self.pattern.lower()
+            return np.fromiter((wanted in text.lower() for text in texts), dtype=np.bool_, count=len(texts))
+        pattern = f"*{self.pattern}*" if self.operator == "~" else self.pattern
+        # `[` is no wildcard here: names may hold it.
+        matches = re.compile(translate(pattern.replace("[", "[[]")), re.IGNORECASE).match
+        found = np.fromiter((matches(text) is not None for text in texts), dtype=np.bool_, count=len(texts))
+        return ~found if self.operator == "!=" else found
+
+    def __str__(self) -> str:
+        quote = "'" if '"' in self.pattern else '"'
+        return f"{self.field} {self.operator} {quote}{self.pattern}{quote}"
+
+
+@dataclass(frozen=True)
+class Not:
+    """What does not match."""
+
+    inner: "Filter"
+
+    def mask(self, rows: Rows) -> Mask:
+        return ~self.inner.mask(rows)
+
+    def __str__(self) -> str:
+        return f"not ({self.inner})"
+
+
+@dataclass(frozen=True)
+class Both:
+    """What matches all."""
+
+    parts: tuple["Filter", ...]
+
+    def mask(self, rows: Rows) -> Mask:
+        kept: Mask = np.logical_and.reduce([part.mask(rows) for part in self.parts])
+        return kept
+
+    def __str__(self) -> str:
+        return " and ".join(f"({part})" for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Either:
+    """What matches at least one."""
+
+    parts: tuple["Filter", ...]
+
+    def mask(self, rows: Rows) -> Mask:
+        kept: Mask = np.logical_or.reduce([part.mask(rows) for part in self.parts])
+        return kept
+
+    def __str__(self) -> str:
+        return " or ".join(f"({part})" for part in self.parts)
+
+
+Filter = Number | Depths | Text | Not | Both | Either
+"""A parsed filter: `mask(rows)` picks, `str` is a filter that parses to an equal one."""
+
+
+def parse_filter(text: str) -> Filter | None:
+    """The filter that `text` says; None for an empty one. Raises `FilterError`."""
+    parser = _Parser(text)
+    return None if parser.at_end else parser.whole()
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    position: int
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    at = 0
+    while match := _TOKEN.match(text, at):
+        kind = match.lastgroup
+        assert kind is not None
+        position = match.start(kind) + 1
+        if kind == "other":
+            wanted = "a closing quote is missing" if match[kind] in "\"'" else f"{match[kind]!r} has no meaning here"
+            raise FilterError(wanted, position)
+        if kind != "comma":
+            yield _Token(kind, match[kind], position)
+        at = match.end()
+    yield _Token("end", "", len(text.rstrip()) + 1)
+
+
+class _Parser:
+    """Recursive descent: or, and, not, brackets, comparisons, in rising strength."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = list(_tokens(text))
+        self._at = 0
+        self._depth = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self._next.kind == "end"
+
+    @property
+    def _next(self) -> _Token:
+        return self._tokens[self._at]
+
+    def _take(self) -> _Token:
+        token = self._next
+        self._at += token.kind != "end"
+        return token
+
+    def _takes(self, word: str) -> bool:
+        token = self._next
+        if token.kind in ("word", "bracket") and token.text.lower() == word:
+            self._at += 1
+            return True
+        return False
+
+    def whole(self) -> Filter:
+        result = self._either()
+        if not self.at_end:
+            if self._next.text == ")":
+                self._refuse("there is no ( for this )")
+            self._refuse(f"expected 'and' or 'or', found {self._next.text!r}")
+        return result
+
+    def _either(self) -> Filter:
+        parts = [self._both()]
+        while self._takes("or"):
+            parts.append(self._both())
+        return parts[0] if len(parts) == 1 else Either(tuple(parts))
+
+    def _both(self) -> Filter:
+        parts = [self._single()]
+        while self._takes("and"):
+            parts.append(self._single())
+        return parts[0] if len(parts) == 1 else Both(tuple(parts))
+
+    def _single(self) -> Filter:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            self._refuse(f"more than {DEEPEST} brackets inside each other")
+        try:
+            if self._takes("not"):
+                return Not(self._single())
+            opened = self._next.position
+            if self._takes("("):
+                inner = self._either()
+                if not self._takes(")"):
+                    self._refuse(f"the ( at {opened} is not closed")
+                return inner
+            return self._comparison()
+        finally:
+            self._depth -= 1
+
+    def _comparison(self) -> Filter:
+        token = self._next
+        name = token.text.lower()
+        field = ALIASES.get(name, name)
+        if token.kind != "word" or field not in FIELDS:
+            found = f"found {token.text!r}" if token.text else "the filter ends here"
+            self._refuse(f"expected one of {', '.join(FIELDS)}; {found}")
+        self._take()
+        if field == "front" and self._next.kind != "operator":
+            return Number("front", "=", 1.0)
+        operator = self._operator(field)
+        if field == "depths":
+            return Depths(operator, self._four_depths())
+        if field in TEXTS:
+            return Text(field, operator, self._pattern(field))
+        return Number(field, operator, self._number(field))
+
+    def _operator(self, field: str) -> str:
+        token = self._next
+        allowed = ("=", "!=", "~") if field in TEXTS else tuple(_OPERATORS)
+        operator = _SAME.get(token.text, token.text)
+        if token.kind != "operator" or operator not in allowed:
+            self._refuse(f"expected {' '.join(allowed)} after {field}" + self._found())
+        self._take()
+        return operator
+
+    def _number(self, field: str) -> float:
+        match = _NUMBER.fullmatch(self._next.text) if self._next.kind == "word" else None
+        if match is None:
+            self._refuse(f"expected a number to compare {field} with" + self._found())
+        value = float(match[1]) * SUFFIXES.get(match[2], 1.0)
+        if not math.isfinite(value):
+            self._refuse("this number is too large")
+        self._take()
+        return value
+
+    def _four_depths(self) -> tuple[int, ...]:
+        values: list[int] = []
+        while len(values) < STAGES:
+            token = self._next
+            if token.kind != "word" or not re.fullmatch(r"[\d*]+", token.text, re.ASCII):
+                missing = STAGES - len(values)
+                self._refuse(f"expected {missing} more depth{'s' if missing > 1 else ''} (or * for any)" + self._found())
+            # `3463` is as good as `3 4 6 3`.
+            if len(values) + len(token.text) > STAGES:
+                self._refuse(f"depths are {STAGES} digits, one per stage")
+            values += [ANY if digit == "*" else int(digit) for digit in token.text]
+            self._take()
+        return tuple(values)
+
+    def _pattern(self, field: str) -> str:
+        token = self._next
+        if token.kind not in ("word", "quoted"):
+            self._refuse(f"expected what {field} should hold" + self._found())
+        self._take()
+        return token.text[1:-1] if token.kind == "quoted" else token.text
+
+    def _found(self) -> str:
+        return f", found {self._next.text!r}" if self._next.text else ""
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise FilterError(message, self._next.position)

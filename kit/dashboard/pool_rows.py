@@ -1,0 +1,250 @@
+"""A pool as columns of numbers: costs of 45,000 architectures are computed at once, sorting and filtering take milliseconds.
+
+Made in a worker thread from files; a value that never changes afterwards.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.pool import Entry
+from kit.recipe import Profile
+from kit.search_space import (
+    CODE_LENGTH,
+    FIRST_SLOT_POSITION,
+    MIN_DEPTH,
+    SLOTS,
+    STAGES,
+    STEM_POSITION,
+    Architecture,
+    InvalidArchitectureError,
+    SearchSpace,
+    Stage,
+    macs,
+    params,
+)
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Digits = NDArray[np.int64]
+Progress = Callable[[str, float], None]
+"""Told what is being done, and the done part of it."""
+
+TEXT_COLUMNS = ("name", "code")
+
+
+def quiet(what: str, fraction: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class PoolRows:
+    """Architectures in columns; `columns` are by the names of the filter language, `nan` where nothing is known."""
+
+    names: tuple[str, ...]
+    codes: tuple[str, ...]
+    table: Integers
+    """Depths, shape (rows, 4)."""
+    columns: Mapping[str, Floats] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def numbers(self, name: str) -> Floats:
+        return self.columns[name]
+
+    def depths(self) -> Integers:
+        return self.table
+
+    def texts(self, name: str) -> Sequence[str]:
+        return self.codes if name == "code" else self.names
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Row numbers by code."""
+        return {code: index for index, code in enumerate(self.codes)}
+
+    @cached_property
+    def front(self) -> NDArray[np.bool_]:
+        """Rows that no other one beats in accuracy at the same or fewer multiply-adds."""
+        return self.columns["front"] > 0
+
+    @property
+    def has_scores(self) -> bool:
+        return bool(np.isfinite(self.columns["acc"]).any())
+
+    def order(self, name: str, *, down: bool = False) -> Integers:
+        """All rows sorted by a column; rows without a value come last either way, equal ones keep the pool's order."""
+        if name in TEXT_COLUMNS:
+            keys: Any = np.array(self.texts(name))
+        elif name == "depths":
+            keys = self.table @ (10 ** np.arange(STAGES)[::-1])
+        else:
+            keys = self.columns[name]
+        if not down:
+            return np.argsort(keys, kind="stable")
+        # Reversed twice, so that equal rows keep their order when it is turned round.
+        last = len(keys) - 1
+        order = last - np.argsort(keys[::-1], kind="stable")[::-1]
+        if np.issubdtype(keys.dtype, np.floating):
+            missing = np.isnan(keys[order])
+            order = np.concatenate([order[~missing], order[missing]])
+        return order
+
+
+def make_rows(
+    entries: Sequence[Entry],
+    profile: Profile,
+    *,
+    source: str,
+    accuracies: Mapping[str, float] | None = None,
+    truth: Mapping[str, float] | None = None,
+    cells: Sequence[SearchSpace] = (),
+    progress: Progress = quiet,
+) -> PoolRows:
+    """Check codes and compute costs at `profile`; scores and truths are joined by code.
+
+    Raises `InputError` naming the entry (and the digit) that is wrong, or the code that occurs twice.
+    """
+    space = profile.search_space
+    codes = tuple(entry.code for entry in entries)
+    progress("checking codes", 0.0)
+    digits = parse_codes(codes, space, lambda index: f"{source}: entry {entries[index].name!r}")
+    if len(set(codes)) < len(codes):
+        seen: set[str] = set()
+        twice = next(entry for entry in entries if entry.code in seen or seen.add(entry.code))  # type: ignore[func-returns-value]
+        raise InputError(f"{source}: entry {twice.name!r} repeats the architecture {twice.code}")
+    own = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
+    scores = own if accuracies is None else accuracies
+    depths = digits[:, 1 : 1 + STAGES]
+    columns: dict[str, Floats] = {
+        "acc": _joined(codes, scores),
+        "true": _joined(codes, truth or {}),
+        "depth": depths.sum(axis=1).astype(np.float64),
+        "cell": cell_numbers(depths, cells),
+    }
+    columns |= costs(digits, profile, progress)
+    columns["error"] = rank_errors(columns["acc"], columns["true"])
+    columns["front"] = pareto_front(columns["acc"], columns["macs"], codes).astype(np.float64)
+    return PoolRows(tuple(entry.name for entry in entries), codes, depths, columns)
+
+
+def parse_codes(codes: Sequence[str], space: SearchSpace, where: Callable[[int], str]) -> Digits:
+    """The digits of all codes, shape (codes, 52). Raises `InvalidArchitectureError`; `where` names the entry for it."""
+    for index, code in enumerate(codes):
+        if len(code) != CODE_LENGTH or not code.isascii() or not code.isdigit():
+            _refuse(code, space, where(index))
+    digits = np.frombuffer("".join(codes).encode(), dtype=np.uint8).reshape(len(codes), CODE_LENGTH).astype(np.int64) - 48
+    for index in np.flatnonzero(~_plausible(digits, space)).tolist():
+        _refuse(codes[index], space, where(index))
+    return digits
+
+
+def _refuse(code: str, space: SearchSpace, where: str) -> None:
+    """Let the search space, which knows best, say what is wrong; what it takes is right."""
+    try:
+        space.parse(code)
+    except InvalidArchitectureError as error:
+        raise InvalidArchitectureError(f"{where}: {error}", position=error.position, hint=error.hint) from error
+
+
+def _plausible(digits: Digits, space: SearchSpace) -> NDArray[np.bool_]:
+    """Which rows keep the rules of `SearchSpace.parse`, all rows at once."""
+    depths = digits[:, 1 : 1 + STAGES]
+    good = (digits[:, 0] == 1) & (depths >= MIN_DEPTH).all(axis=1) & (depths <= SLOTS).all(axis=1)
+    known = np.array([int("".join(map(str, choice))) for choice in space.depth_choices])
+    good = good & np.isin(depths @ (10 ** np.arange(STAGES)[::-1]), known)
+    position = FIRST_SLOT_POSITION
+    for stage, slots in enumerate(SLOTS):
+        pairs = digits[:, position : position + 2 * slots].reshape(len(digits), slots, 2)
+        out = pairs[:, 0, 1]
+        used = np.arange(slots) < depths[:, stage, None]
+        mids, outs = pairs[:, :, 0], pairs[:, :, 1]
+        in_range = (mids >= 1) & (mids <= space.max_digits[stage]) & (outs == out[:, None])
+        good = good & np.where(used, in_range, (mids == 0) & (outs == 0)).all(axis=1)
+        good = good & (out >= 1) & (out <= space.max_digits[stage])
+        if stage == 0:
+            good = good & digits[:, STEM_POSITION] == out
+        position += 2 * slots
+    return np.asarray(good, dtype=np.bool_)
+
+
+def costs(digits: Digits, profile: Profile, progress: Progress = quiet) -> dict[str, Floats]:
+    """Multiply-adds, parameters and stem channels of all rows.
+
+    Rows of equal depths differ in numbers of channels only, so each group is one `Architecture` whose channels are arrays:
+    the search space's own formulas are sums and products, which arrays go through as numbers do.
+    """
+    space = profile.search_space
+    result = {name: np.empty(len(digits)) for name in ("macs", "params", "stem")}
+    keys, groups = np.unique(digits[:, 1 : 1 + STAGES], axis=0, return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups.ravel(), minlength=len(keys)))
+    for number, (depths, end) in enumerate(zip(keys.tolist(), ends.tolist(), strict=True)):
+        rows = order[ends[number - 1] if number else 0 : end]
+        architecture = Architecture("", _stages(digits[rows], depths, space))
+        scale: dict[str, Any] = {"space": space, "num_classes": profile.num_classes}
+        result["macs"][rows] = macs(architecture, resolution=profile.resolution, **scale)
+        result["params"][rows] = params(architecture, **scale)
+        result["stem"][rows] = architecture.stem_channels
+        if number % 16 == 0:
+            progress("counting multiply-adds", end / len(digits))
+    return result
+
+
+def _stages(digits: Digits, depths: Sequence[int], space: SearchSpace) -> tuple[Stage, ...]:
+    stages = []
+    position = FIRST_SLOT_POSITION
+    for stage, (slots, depth) in enumerate(zip(SLOTS, depths, strict=True)):
+        widths = np.array(space.channels[stage])
+        mids = [cast(int, widths[digits[:, position + 2 * block] - 1]) for block in range(depth)]
+        stages.append(Stage(cast(int, widths[digits[:, position + 1] - 1]), tuple(mids)))
+        position += 2 * slots
+    return tuple(stages)
+
+
+def cell_numbers(depths: Integers, cells: Sequence[SearchSpace]) -> Floats:
+    """The cell of the recipe's partition that owns each row, counted from 0; `nan` without a partition."""
+    numbers = np.full(len(depths), np.nan)
+    scale = 10 ** np.arange(STAGES)[::-1]
+    keys = depths @ scale
+    for number, cell in enumerate(cells):
+        numbers[np.isin(keys, np.array(cell.depth_choices) @ scale)] = number
+    return numbers
+
+
+def rank_errors(predicted: Floats, true: Floats) -> Floats:
+    """Rank by prediction minus rank by truth, among rows that have both: positive where a row is ranked too low."""
+    errors = np.full(len(predicted), np.nan)
+    both = np.flatnonzero(np.isfinite(predicted) & np.isfinite(true))
+    errors[both] = ranks(predicted[both]) - ranks(true[both])
+    return errors
+
+
+def ranks(values: Floats) -> Floats:
+    """Place of each value, the largest is 1; equal values share the mean of their places."""
+    _, groups, sizes = np.unique(-values, return_inverse=True, return_counts=True)
+    means: Floats = (np.cumsum(sizes) - (sizes - 1) / 2)[groups]
+    return means
+
+
+def pareto_front(accuracies: Floats, cost: Floats, codes: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows no other one beats in accuracy at the same or fewer multiply-adds; of equals the first by code."""
+    on_front = np.zeros(len(accuracies), dtype=np.bool_)
+    scored = np.flatnonzero(np.isfinite(accuracies))
+    if not len(scored):
+        return on_front
+    by_code = np.array([codes[index] for index in scored.tolist()])
+    order = scored[np.lexsort((by_code, -accuracies[scored], cost[scored]))]
+    best = np.maximum.accumulate(accuracies[order])
+    on_front[order[np.concatenate([[True], accuracies[order][1:] > best[:-1]])]] = True
+    return on_front
+
+
+def _joined(codes: Iterable[str], values: Mapping[str, float]) -> Floats:
+    return np.array([values.get(code, np.nan) for code in codes], dtype=np.float64)

@@ -1,6 +1,14 @@
 """Recipes (what is trained, how) and profiles (on what data, at what scale): TOML files read into frozen, strict models."""
 
-from kit.recipe.loading import copy_recipe, load_profile, load_recipe, profile_names, recipe_names, recipe_path
+from kit.recipe.loading import (
+    copy_recipe,
+    load_profile,
+    load_recipe,
+    profile_names,
+    profile_path,
+    recipe_names,
+    recipe_path,
+)
 from kit.recipe.models import (
     CandidatePhase,
     OptimizerSettings,
@@ -10,23 +18,30 @@ from kit.recipe.models import (
     Recipe,
     UniformPhase,
 )
+from kit.recipe.origins import Difference, Setting, differences, profile_settings, recipe_settings
 from kit.recipe.profile import Profile
 from kit.recipe.writing import to_toml
 
 __all__ = [
     "CandidatePhase",
+    "Difference",
     "OptimizerSettings",
     "Partition",
     "Phase",
     "PretrainPhase",
     "Profile",
     "Recipe",
+    "Setting",
     "UniformPhase",
     "copy_recipe",
+    "differences",
     "load_profile",
     "load_recipe",
     "profile_names",
+    "profile_path",
+    "profile_settings",
     "recipe_names",
     "recipe_path",
+    "recipe_settings",
     "to_toml",
 ]

@@ -40,6 +40,16 @@ def recipe_path(name: str) -> Path:
     return _find(name, recipes_folder(), recipe_names(), "recipe")
 
 
+def profile_path(name: str) -> Path:
+    """The file of a shipped profile, or `name` itself when it is a path to a TOML file."""
+    return _find(name, recipes_folder() / "profiles", profile_names(), "profile")
+
+
+def read_files(kind: type[BaseModel], name: str) -> list[tuple[Path, dict[str, Any]]]:
+    """A recipe's or profile's file and those it extends, the outermost first, as they are written but for `extends`."""
+    return _chain(recipe_path(name)) if kind is Recipe else [(path := profile_path(name), _read_toml(path))]
+
+
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe by name or path, apply `key=value` overrides, validate; all problems in one `InputError`.
 
@@ -54,7 +64,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 
 def load_profile(name: str, overrides: Iterable[str] = ()) -> Profile:
     """Read a profile by name or path, apply `key=value` overrides, validate; all problems in one `InputError`."""
-    path = _find(name, recipes_folder() / "profiles", profile_names(), "profile")
+    path = profile_path(name)
     document = _read_toml(path)
     for key, value in map(parse_override, overrides):
         _override(document, key, value, Profile, path)
@@ -106,23 +116,28 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {error}") from error
 
 
-def _extended(path: Path, depth: int = 0) -> dict[str, Any]:
+def _extended(path: Path) -> dict[str, Any]:
     """A recipe's document with `extends` resolved: the parent's phases come first, other keys override the parent's."""
+    merged: dict[str, Any] = {}
+    for _, document in _chain(path):
+        phases = [part.get("phases", []) for part in (merged, document)]
+        merged = {**merged, **document}
+        if all(isinstance(part, list) for part in phases):
+            merged["phases"] = phases[0] + phases[1]
+    return merged
+
+
+def _chain(path: Path, depth: int = 0) -> list[tuple[Path, dict[str, Any]]]:
     document = _read_toml(path)
     parent_name = document.pop("extends", None)
     if parent_name is None:
-        return document
+        return [(path, document)]
     if not isinstance(parent_name, str):
         raise InputError(f"{path}: extends: expected the name of a recipe, found {parent_name!r}")
     if depth >= MAX_EXTENDS:
         raise InputError(f"{path}: extends: the chain of recipes does not end", hint="a recipe must not extend itself")
     beside = path.parent / f"{parent_name}.toml"
-    parent = _extended(beside if beside.is_file() else recipe_path(parent_name), depth + 1)
-    merged = {**parent, **document}
-    phases = [value.get("phases", []) for value in (parent, document)]
-    if all(isinstance(part, list) for part in phases):
-        merged["phases"] = phases[0] + phases[1]
-    return merged
+    return [*_chain(beside if beside.is_file() else recipe_path(parent_name), depth + 1), (path, document)]
 
 
 def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseModel], path: Path) -> None:

@@ -1,0 +1,100 @@
+"""Where each value of a recipe or profile comes from: its file, a file it extends, `--set`, or a default."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from kit.recipe.loading import load_profile, load_recipe, parse_override, read_files
+from kit.recipe.models import Recipe
+from kit.recipe.profile import Profile
+
+DEFAULT = "default"
+OVERRIDE = "--set"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value that is in force. `key` is what `--set` calls it."""
+
+    key: str
+    value: Any
+    """As JSON has it; settings without a value are left out."""
+    origin: str
+    """`DEFAULT`, `OVERRIDE`, or the path of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A key whose values differ; None on a side that has no such key."""
+
+    key: str
+    left: Setting | None
+    right: Setting | None
+
+
+def recipe_settings(name: str, overrides: Sequence[str] = ()) -> list[Setting]:
+    """Every setting of a recipe, by name or path. Raises `InputError` as `load_recipe` does."""
+    return _settings(load_recipe(name, overrides), name, overrides)
+
+
+def profile_settings(name: str, overrides: Sequence[str] = ()) -> list[Setting]:
+    """Every setting of a profile, by name or path. Raises `InputError` as `load_profile` does."""
+    return _settings(load_profile(name, overrides), name, overrides)
+
+
+def differences(left: Iterable[Setting], right: Iterable[Setting]) -> list[Difference]:
+    """The keys whose values differ, in the order of the right side, with those that only the left side has at the end."""
+    lefts, rights = ({setting.key: setting for setting in side} for side in (left, right))
+    pairs = [Difference(key, lefts.get(key), rights.get(key)) for key in {**rights, **lefts}]
+    return [pair for pair in pairs if pair.left is None or pair.right is None or pair.left.value != pair.right.value]
+
+
+def _settings(model: Recipe | Profile, name: str, overrides: Sequence[str]) -> list[Setting]:
+    files = [(str(path), dict(_parts(document))) for path, document in read_files(type(model), name)]
+    parsed = [parse_override(override) for override in overrides]
+    # A phase that gets another name has it, and so everything that is called by it, from the override.
+    given = [key for key, _ in parsed] + [f"phases.{value}" for key, value in parsed if key.endswith(".name")]
+    return [Setting(key, value, _origin(key, files, given)) for key, value in _leaves(_dump(model)) if value is not None]
+
+
+def _origin(key: str, files: list[tuple[str, dict[str, Any]]], given: list[str]) -> str:
+    if any(f"{key}.".startswith(f"{each}.") for each in given):
+        return OVERRIDE
+    # A file replaces what it extends table by table, so the last one that has the table decides alone.
+    for path, parts in reversed(files):
+        part = next((part for part in parts if f"{key}.".startswith(f"{part}.")), None)
+        if part is not None:
+            written = {inside for inside, _ in _leaves(parts[part], part)}
+            return path if key in written else DEFAULT
+    return DEFAULT
+
+
+def _parts(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a file has of its own: top-level keys, and each phase."""
+    for key, value in document.items():
+        if _is_named(value):
+            yield from ((f"{key}.{item['name']}", item) for item in value)
+        else:
+            yield key, value
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    prefix = f"{key}." if key else ""
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            yield from _leaves(inside, f"{prefix}{name}")
+    elif _is_named(value):
+        for item in value:
+            yield from _leaves(item, f"{prefix}{item['name']}")
+    else:
+        yield key, value
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
+
+
+def _dump(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json")

@@ -15,6 +15,7 @@ from kit.pool import Pool, load_pool
 from kit.recipe import load_profile
 from kit.run_dir import RunDirectory
 from kit.submission.figures import pool_macs
+from kit.submission.readiness import missing_step
 from kit.submission.selection import Scored
 
 CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
@@ -116,12 +117,4 @@ def _missing_step(run: RunDirectory) -> str | None:
                 finished = True
             case _:
                 pass
-    trained = [phase for phase in phases if phase in done]
-    if len(trained) < len(phases) or not phases:
-        missing = next((phase for phase in phases if phase not in done), "training")
-        return f"phase {missing} is missing ({len(trained)} of {len(phases)} phases are done)"
-    if not run.weights.is_file() or not run.weights_manifest.is_file():
-        return "the final weights are missing"
-    if not run.predictions.is_file():
-        return "scoring is missing, there are no predictions yet"
-    return None if finished else "its last step, the comparison with the truth, is missing"
+    return missing_step(run, phases=phases, done=done, finished=finished)

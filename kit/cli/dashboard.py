@@ -26,6 +26,9 @@ def dashboard(
     screen: Annotated[
         str | None, typer.Option("--screen", metavar="NAME", help="Arrive at: runs, run, rank, architectures, ...")
     ] = None,
+    pool: Annotated[
+        Path | None, typer.Option("--pool", metavar="FILE", help="Show this pool on the screen of architectures.")
+    ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="In a browser, on localhost.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="For --serve.")] = 8000,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
@@ -50,14 +53,17 @@ def dashboard(
     if name not in SCREENS:
         raise InputError(f"--screen {name}: there is no such screen", hint=f"there are: {', '.join(SCREENS)}")
     directory = None if chosen is None else find_run(chosen, runs)
+    if pool is not None and not pool.is_file():
+        raise InputError(f"--pool {pool}: there is no such file")
     if serve:
         played = [] if replay is None else ["--replay", replay, "--speed", str(speed)]
         watched = [run] if run is not None and replay is None else []
-        _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *played], port)
+        shown = [] if pool is None else ["--pool", str(pool.absolute())]
+        _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *shown, *played], port)
     elif once:
-        _print_frame(_options(runs, directory, name, speed if replay else None), size, svg, tuple(press or ()))
+        _print_frame(_options(runs, directory, name, speed if replay else None, pool), size, svg, tuple(press or ()))
     else:
-        _open(_options(runs, directory, name, speed if replay else None))
+        _open(_options(runs, directory, name, speed if replay else None, pool))
 
 
 def open_in_terminal() -> None:
@@ -83,7 +89,9 @@ def _open(options: "Options") -> None:
         raise typer.Exit(app.return_code)
 
 
-def _options(runs: Path, directory: "RunDirectory | None", screen: str, speed: float | None) -> "Options":
+def _options(
+    runs: Path, directory: "RunDirectory | None", screen: str, speed: float | None, pool: Path | None = None
+) -> "Options":
     from functools import partial
 
     from kit.dashboard.app import Options
@@ -96,6 +104,7 @@ def _options(runs: Path, directory: "RunDirectory | None", screen: str, speed: f
         runs=runs.absolute(),
         run=directory,
         screen=screen,
+        pool=None if pool is None else pool.absolute(),
         ascii=not shows_unicode(),
         follow=follow if speed is None else partial(replay, speed=speed),
         settings=load_settings(settings_path()),

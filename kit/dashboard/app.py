@@ -41,6 +41,8 @@ class Options:
     run: RunDirectory | None = None
     screen: str = "runs"
     ascii: bool = False
+    pool: Path | None = None
+    """Shown on the screen of architectures instead of the run's own."""
     follow: Follow = follow
     settings: Settings = field(default_factory=Settings)
 

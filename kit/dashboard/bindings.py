@@ -56,7 +56,17 @@ _TABLE: dict[str, tuple[Row, ...]] = {
         ("follow", "f", "follow", "Follow the log", False),
     ),
     "rank": (),
-    "architectures": (),
+    "architectures": (
+        ("detail", "v", "detail", "Drawing", True),
+        ("front", "f", "front", "Pareto front", True),
+        ("edit", "i", "edit", "Edit code", True),
+        ("mark", "space", "mark", "Mark", True),
+        ("unmark", "u", "unmark", "Unmark all", False),
+        ("onnx", "x", "onnx", "ONNX export", True),
+        ("sort", "o", "sort", "Sort by next column", False),
+        ("reverse", "r", "reverse", "Reverse the order", False),
+        ("pool", "p", "pool", "Pool file", True),
+    ),
     "submission": (),
     "recipes": (),
     "system": (),
@@ -85,6 +95,10 @@ _TABLE: dict[str, tuple[Row, ...]] = {
     "start": (
         ("plan", "ctrl+l", "plan", "Plan", False),
         ("start", "ctrl+r", "start", "Start what was planned", False),
+        ("cancel", "escape", "cancel", "Cancel", False),
+    ),
+    "editor": (
+        ("copy", "ctrl+y", "copy", "Copy the code", False),
         ("cancel", "escape", "cancel", "Cancel", False),
     ),
     "dialog": (

@@ -1,0 +1,128 @@
+"""What is told about one architecture beside the table, and how rows of the table look."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from textual.content import Content
+
+from kit.dashboard.pool_rows import PoolRows
+from kit.dashboard.text import clean
+from kit.dashboard.widgets.network import code_parts, cost_lines, network, short_number
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.recipe import Profile
+from kit.search_space import Architecture
+
+Part = str | tuple[str, str]
+
+COLUMNS = (
+    Column("name", 12),
+    Column("acc", 7, right=True),
+    Column("true", 7, right=True),
+    Column("error", 7, right=True),
+    Column("macs", 7, right=True),
+    Column("params", 8, right=True),
+    Column("depth", 7, right=True),
+    Column("depths", 8),
+    Column("stem", 6, right=True),
+    Column("cell", 6, right=True),
+)
+"""In the order in which they are shown; the code follows with what width is left."""
+PRIORITY = ("name", "acc", "macs", "depths", "params", "true", "error", "cell", "depth", "stem")
+CODE_WIDTH = 52
+SHORT_CODE = 12
+NARROW = 30
+
+
+def fit_columns(width: int, rows: PoolRows | None) -> list[Column]:
+    """The columns that `width` has room for, the most wanted first; the code gets the rest."""
+    useless = set() if rows is None else {name for name in ("true", "error", "cell") if not _has_any(rows, name)}
+    left = width - 2
+    narrow = width < NARROW
+    chosen: dict[str, Column] = {}
+    for name in PRIORITY:
+        column = next(column for column in COLUMNS if column.name == name)
+        if narrow and name == "name":
+            column = replace(column, width=9)
+        # A short piece of the code is worth more than a rarely needed number.
+        reserved = 0 if name in ("name", "acc", "macs") else SHORT_CODE + VirtualTable.GAP
+        if name not in useless and left - column.width - VirtualTable.GAP >= reserved:
+            chosen[name] = column
+            left -= column.width + VirtualTable.GAP
+    columns = [chosen[column.name] for column in COLUMNS if column.name in chosen]
+    if left >= SHORT_CODE + VirtualTable.GAP:
+        columns.append(Column("code", min(CODE_WIDTH, left - VirtualTable.GAP)))
+    return columns
+
+
+def _has_any(rows: PoolRows, name: str) -> bool:
+    values = rows.numbers(name)
+    return bool((values == values).any())
+
+
+def row_cells(rows: PoolRows, index: int, columns: Sequence[Column]) -> list[Cell]:
+    """The cells of a row."""
+    return [_cell(rows, index, column.name) for column in columns]
+
+
+def _cell(rows: PoolRows, index: int, name: str) -> Cell:
+    if name in ("name", "code"):
+        text = rows.texts(name)[index]
+        return (text, "muted") if name == "code" else ("◆ " + text if rows.front[index] else text, "strong")
+    if name == "depths":
+        return " ".join(map(str, rows.table[index]))
+    value = float(rows.numbers(name)[index])
+    if math.isnan(value):
+        return ("-", "muted")
+    if name in ("acc", "true"):
+        return (f"{value:.4f}", "good" if name == "acc" and rows.front[index] else "")
+    if name == "error":
+        return f"{value:+g}" if value else "0"
+    return short_number(value) if name in ("macs", "params") else f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the detail pane is about: an architecture, with its row if the pool has it."""
+
+    architecture: Architecture
+    row: int | None
+
+
+def detail(subject: Subject, rows: PoolRows | None, profile: Profile, width: int, *, compact: bool = False) -> Content:
+    """The pane's text, `width` columns wide."""
+    architecture = subject.architecture
+    parts: list[Part] = []
+    if subject.row is not None and rows is not None:
+        parts += _known(rows, subject.row)
+    else:
+        parts += [("not in this pool", "bold $text-warning"), ("  from the code editor", "$text-muted"), "\n"]
+    if width >= CODE_WIDTH:
+        parts += [*code_parts(architecture.code), "\n"]
+    else:
+        code = architecture.code
+        parts += [(code[:26], "$text-primary"), "\n", (code[26:], "$text-primary"), "\n"]
+    parts += ["\n"] if not compact else []
+    parts += cost_lines(architecture, profile)
+    where = f"{profile.name}, {profile.resolution}x{profile.resolution} pixels"
+    parts += [(f"{'depth':>14} ", "$text-muted"), f"{sum(architecture.depths)} blocks", (f"  on {where}\n", "$text-muted")]
+    parts += ["\n"] if not compact else []
+    return Content.assemble(*parts, network(architecture, profile, width, compact=compact))
+
+
+def _known(rows: PoolRows, row: int) -> list[Part]:
+    parts: list[Part] = [(clean(rows.names[row]), "bold")]
+    figures = {name: float(rows.numbers(name)[row]) for name in ("acc", "true", "error", "cell")}
+    if not math.isnan(figures["acc"]):
+        parts += [("  predicted ", "$text-muted"), (f"{figures['acc']:.4f}", "bold $text-success")]
+    if not math.isnan(figures["true"]):
+        parts += [("  true ", "$text-muted"), (f"{figures['true']:.4f}", "bold $text-primary")]
+    if not math.isnan(figures["error"]):
+        error = figures["error"]
+        word = "too low" if error > 0 else "too high" if error < 0 else "right"
+        parts += [("  ranked ", "$text-muted"), (f"{abs(error):g} {word}" if error else word, "$text-warning")]
+    if not math.isnan(figures["cell"]):
+        parts += [(f"  cell {figures['cell']:g}", "$text-muted")]
+    if rows.front[row]:
+        parts += [("  ◆ Pareto", "$text-success")]
+    return [*parts, "\n"]

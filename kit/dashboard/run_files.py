@@ -1,0 +1,178 @@
+"""What a run has on disk besides its log: settings, pool, scores, truth. Read in worker threads only."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from kit.dashboard.pool_rows import PoolRows, Progress, make_rows, quiet
+from kit.errors import InputError, KitError, StorageError
+from kit.files import read_json
+from kit.pool import Entry, parse_entries, read_document
+from kit.recipe import Partition, Profile, load_profile
+from kit.records import read_records
+from kit.run_dir import RunDirectory
+from kit.search_space import SearchSpace
+from kit.truth_file import Truth, find_truth, load_truth, shipped_truths
+
+M = TypeVar("M", bound=BaseModel)
+RESULTS = "evaluations.jsonl"
+DEFAULT_PROFILE = "imagenet"
+"""What the digits of a pool mean when no run says it."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the digits of a run's codes mean, and who owns which of them."""
+
+    profile: Profile
+    partition: Partition | None = None
+
+    @property
+    def cells(self) -> tuple[SearchSpace, ...]:
+        return () if self.partition is None else self.partition.subspaces(self.profile.search_space)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies by code, in the order in which they were measured where that is known (`ordered`)."""
+
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    ordered: bool = False
+    complete: bool = False
+    """Whether they are the run's predictions, not what was scored so far."""
+
+
+@dataclass(frozen=True)
+class KnownTruth:
+    """A truth and the name of its file."""
+
+    name: str
+    truth: Truth
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {code: sum(row) / len(row) for code, row in zip(self.truth.codes, self.truth.accuracies, strict=True)}
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """A pool with everything that is known of it; `error` instead of rows when it cannot be shown."""
+
+    rows: PoolRows | None = None
+    source: str = ""
+    profile: Profile | None = None
+    cells: tuple[SearchSpace, ...] = ()
+    scores: Scores = Scores()
+    truth: KnownTruth | None = None
+    truth_problem: str = ""
+    error: KitError | None = None
+
+
+def read_settings(run: RunDirectory) -> RunSettings:
+    """Profile and partition of a run. Raises `KitError` when `resolved.json` cannot be read or is another version's."""
+    resolved = read_json(run.resolved, profile=dict)
+    recipe = resolved.get("recipe")
+    partition = recipe.get("partition") if isinstance(recipe, dict) else None
+    inputs = resolved.get("inputs")
+    # The data set is an input of the run; the profile's own may have been another.
+    data = inputs.get("data") if isinstance(inputs, dict) else None
+    return RunSettings(
+        _validated(Profile, {"data": str(data), **resolved["profile"]}, run.resolved),
+        None if partition is None else _validated(Partition, partition, run.resolved),
+    )
+
+
+def _validated(model: type[M], document: Mapping[str, Any], path: Path) -> M:
+    try:
+        return model.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([model.__name__.lower(), *(str(part) for part in first["loc"])])
+        raise StorageError(
+            f"{path} cannot be used: {where}: {first['msg']}", hint="it was made by another version of the kit, or damaged"
+        ) from error
+
+
+def read_scores(run: RunDirectory) -> Scores:
+    """The run's predictions in the order of their measurement, else what was scored so far. Raises `KitError`."""
+    measured = _read_results(run.path / RESULTS)
+    if not run.predictions.exists():
+        return Scores(measured, ordered=True)
+    entries = parse_entries(read_document(run.predictions), source=str(run.predictions))
+    final = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
+    if len(final) < len(entries):
+        without = next(entry.name for entry in entries if entry.code not in final)
+        raise InputError(f"{run.predictions}: entry {without!r} has no 'acc', which predictions need")
+    if not final.keys() <= measured.keys():
+        return Scores(final, complete=True)
+    return Scores({code: final[code] for code in measured if code in final}, ordered=True, complete=True)
+
+
+def _read_results(path: Path) -> dict[str, float]:
+    """Accuracies in the order of the file, of the way of scoring that was used last; damaged records are passed over."""
+    results: dict[str, dict[str, float]] = {}
+    last = ""
+    for record in read_records(path):
+        key, code, correct, images = (record.get(name) for name in ("key", "code", "correct", "images"))
+        if not (isinstance(key, str) and isinstance(code, str) and isinstance(correct, int) and isinstance(images, int)):
+            continue
+        if 0 <= correct <= images and images:
+            last = key
+            results.setdefault(key, {})[code] = correct / images
+    return results.get(last, {})
+
+
+def find_known_truth(profile: str | None, chosen: str) -> KnownTruth | None:
+    """The truth that somebody chose (a path or a profile), else the one shipped for the profile. Raises `KitError`."""
+    path = find_truth(chosen) if chosen else shipped_truths().get(profile or "")
+    return None if path is None else KnownTruth(path.name, load_truth(path))
+
+
+def read_pool(
+    run: RunDirectory | None, *, pool: Path | None = None, truth: str = "", progress: Progress = quiet
+) -> PoolView:
+    """The pool of a run, or the file `pool`, with the run's scores and the truth. Errors are part of the view."""
+    try:
+        settings = RunSettings(load_profile(DEFAULT_PROFILE)) if run is None else read_settings(run)
+        view = PoolView(profile=settings.profile, cells=settings.cells)
+        progress("reading scores", 0.0)
+        scores = Scores() if run is None else read_scores(run)
+        view = replace(view, scores=scores)
+        path = _pool_path(run, pool)
+        if path is None:
+            return view
+        view = replace(view, source=path.name)
+        progress(f"reading {path.name}", 0.0)
+        entries = parse_entries(read_document(path), source=str(path))
+        view = _with_truth(view, truth)
+        return replace(view, rows=_rows(view, entries, path, progress))
+    except KitError as error:
+        return PoolView(error=error)
+
+
+def _pool_path(run: RunDirectory | None, pool: Path | None) -> Path | None:
+    candidates = [pool] if pool is not None else [] if run is None else [run.pool, run.predictions]
+    return next((path for path in candidates if pool is not None or path.exists()), None)
+
+
+def _with_truth(view: PoolView, chosen: str) -> PoolView:
+    try:
+        found = find_known_truth(None if view.profile is None else view.profile.name, chosen)
+    except KitError as error:
+        return replace(view, truth_problem=str(error))
+    return replace(view, truth=found)
+
+
+def _rows(view: PoolView, entries: list[Entry], path: Path, progress: Progress) -> PoolRows:
+    assert view.profile is not None
+    # A pool's own accuracies are zeros where it is the challenge's list of codes; a run's scores are better.
+    own = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
+    blank = not any(own.values())
+    make = partial(make_rows, entries, view.profile, source=str(path), cells=view.cells, progress=progress)
+    scores = view.scores.accuracies or ({} if blank else own)
+    return make(accuracies=scores, truth={} if view.truth is None else view.truth.means)

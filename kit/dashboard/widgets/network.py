@@ -1,0 +1,137 @@
+"""A sub-network drawn stage by stage: its blocks as bars of their inner width, strides, sizes and costs."""
+
+from textual.content import Content
+
+from kit.recipe import Profile
+from kit.search_space import Architecture, layers, macs, params
+
+Part = str | tuple[str, str]
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+EIGHTHS = " ▏▎▍▌▋▊▉"
+LEVELS = "▁▂▃▄▅▆▇█"
+LONGEST = 32
+NARROWEST = 6
+
+
+def short_number(value: float) -> str:
+    """A count in three digits and a unit: 2.41 G, 812 M, 45.1 k; `-` for nan."""
+    if value != value:
+        return "-"
+    for size, unit in UNITS:
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f} {unit}"
+    return f"{value:.0f}"
+
+
+def code_parts(code: str) -> list[Part]:
+    """A code with its groups told apart: image size, depths, stem, and the slots of every other stage; empty slots fade."""
+    groups = ((0, 1, "$text-muted"), (1, 5, "$text-accent"), (5, 6, "$text-muted"))
+    stages = ((6, 16, "$text-primary"), (16, 26, "$text-success"), (26, 42, "$text-primary"), (42, 52, "$text-success"))
+    parts: list[Part] = []
+    for start, end, style in (*groups, *stages):
+        digits = code[start:end]
+        filled = digits.rstrip("0") if start >= 6 else digits
+        parts += [(filled, style), (digits[len(filled) :], "$text-muted")]
+    return parts
+
+
+def network(architecture: Architecture, profile: Profile, width: int, *, compact: bool = False) -> Content:
+    """The drawing, `width` columns wide; `compact` has one line per stage instead of one per block."""
+    space = profile.search_space
+    sizes: dict[str, int] = {}
+    costs: dict[str, int] = {}
+    for layer in layers(architecture, space=space, resolution=profile.resolution, num_classes=profile.num_classes):
+        part = layer.name.split(".")[0]
+        sizes[part] = layer.out_size
+        costs[part] = costs.get(part, 0) + layer.in_channels * layer.out_channels * layer.kernel**2 * layer.out_size**2
+    total = sum(costs.values())
+    stem = space.stem
+    kernel = f"{stem.kernel}x{stem.kernel} conv" + (" + max pool" if stem.pool else "")
+    stride = stem.stride * (2 if stem.pool else 1)
+    before = profile.resolution
+    parts = _heading("input", f"{before}x{before}", "", "3 channels", "")
+    parts += _heading(
+        "stem",
+        _size(sizes["conv1"], stem.pool),
+        f"/{stride}",
+        f"{kernel}, {architecture.stem_channels}",
+        _share(costs["conv1"], total),
+    )
+    for index, (stage, base) in enumerate(zip(architecture.stages, space.base_channels, strict=True), 1):
+        name = f"layer{index}"
+        halved = "/2" if index > 1 else "/1"
+        size = f"{sizes[name]}x{sizes[name]}"
+        out = f"{len(stage.mid_channels)} blocks, {stage.out_channels} of {base}"
+        parts += _heading(f"stage {index}", size, halved, out, _share(costs[name], total))
+        if compact:
+            glyphs = "".join(_level(mid / base) * 2 + " " for mid in stage.mid_channels)
+            parts += ["  ", (glyphs, "$primary"), (" ".join(map(str, stage.mid_channels)), "$text-muted"), "\n"]
+            continue
+        length = max(NARROWEST, min(LONGEST, width - 20))
+        for block, mid in enumerate(stage.mid_channels, 1):
+            mark = "┬" if block == 1 else "└" if block == len(stage.mid_channels) else "├"
+            mark = "─" if len(stage.mid_channels) == 1 else mark
+            full, rest = _bar(mid / base, length)
+            parts += [
+                (f"  {mark} ", "$text-muted"),
+                (full, "$primary" if index % 2 else "$success"),
+                (rest, "$panel-lighten-2"),
+            ]
+            parts += [f" {mid:>3}", (f" → {stage.out_channels}", "$text-muted"), "\n"]
+    parts += _heading("linear", "1x1", "", f"average pool, {profile.num_classes} classes", _share(costs["fc"], total))
+    return Content.assemble(*parts[:-1])
+
+
+def cost_lines(architecture: Architecture, profile: Profile) -> list[Part]:
+    """Multiply-adds and parameters with their part of the full network's."""
+    space, classes = profile.search_space, profile.num_classes
+    parts: list[Part] = []
+    for name, cost, full in (
+        (
+            "multiply-adds",
+            macs(architecture, space=space, resolution=profile.resolution, num_classes=classes),
+            macs(space.largest, space=space, resolution=profile.resolution, num_classes=classes),
+        ),
+        (
+            "parameters",
+            params(architecture, space=space, num_classes=classes),
+            params(space.largest, space=space, num_classes=classes),
+        ),
+    ):
+        done, rest = _bar(cost / full, 10)
+        parts += [f"{cost:>14,} ", (f"{name:<14}", "$text-muted"), (done, "$accent"), (rest, "$panel-lighten-2")]
+        parts += [(f" {cost / full:.0%}", "$text-muted"), "\n"]
+    return parts
+
+
+def _heading(name: str, size: str, stride: str, what: str, share: str) -> list[Part]:
+    return [
+        (f"{name:<8}", "bold $text-primary"),
+        (f"{size:<9}", ""),
+        (f"{stride:<3}", "bold $text-warning" if stride not in ("", "/1") else "$text-muted"),
+        (f"{what}", "$text-muted"),
+        (f"  {share}" if share else "", "$text-accent"),
+        "\n",
+    ]
+
+
+def _size(size: int, pooled: bool) -> str:
+    size = (size - 1) // 2 + 1 if pooled else size
+    return f"{size}x{size}"
+
+
+def _share(cost: int, total: int) -> str:
+    return f"{cost / total:.0%} of MACs" if total else ""
+
+
+def _bar(fraction: float, length: int) -> tuple[str, str]:
+    """The full part of a bar in eighths of a cell, and what is missing."""
+    eighths = round(min(1.0, max(0.0, fraction)) * length * 8)
+    full = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return full, "░" * (length - len(full))
+
+
+def _level(fraction: float) -> str:
+    return LEVELS[min(len(LEVELS) - 1, int(max(0.0, fraction) * len(LEVELS)))]

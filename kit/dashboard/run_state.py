@@ -104,7 +104,8 @@ class RunState:
     passes: int = 0
     evaluation: EvaluationState | None = None
     ranks: tuple[RankMeasured, ...] = ()
-    rank_so_far: RankSoFar | None = None
+    ranks_so_far: tuple[RankSoFar, ...] = ()
+    """As the pool is being scored, oldest first."""
     loss: float | None = None
     """Mean cross-entropy of the last step's paths."""
     codes: tuple[str, ...] = ()
@@ -145,6 +146,10 @@ class RunState:
     @property
     def rank(self) -> RankMeasured | None:
         return self.ranks[-1] if self.ranks else None
+
+    @property
+    def rank_so_far(self) -> RankSoFar | None:
+        return self.ranks_so_far[-1] if self.ranks_so_far else None
 
     @property
     def rank_figures(self) -> RankFigures | None:
@@ -195,7 +200,7 @@ class RunFold:
         self._seconds_per_subnet: float | None = None
         self._data_share: float | None = None
         self._ranks: list[RankMeasured] = []
-        self._rank_so_far: RankSoFar | None = None
+        self._ranks_so_far: deque[RankSoFar] = deque(maxlen=REMEMBERED)
         self._replacements: deque[CandidateReplaced] = deque(maxlen=REMEMBERED)
         self._notes: deque[Note] = deque(maxlen=REMEMBERED)
         self._replaced = 0
@@ -223,7 +228,7 @@ class RunFold:
             case RankMeasured():
                 self._ranks.append(event)
             case RankSoFar():
-                self._rank_so_far = event
+                self._keep_rank(event)
             case Note():
                 self._notes.append(event)
             case RunFinished() | RunStopped():
@@ -261,7 +266,7 @@ class RunFold:
             passes=self._passes,
             evaluation=self._evaluation,
             ranks=tuple(self._ranks),
-            rank_so_far=self._rank_so_far,
+            ranks_so_far=tuple(self._ranks_so_far),
             loss=None if step is None else _mean(step.losses),
             codes=() if step is None else step.codes,
             code_losses=() if step is None else step.losses,
@@ -280,6 +285,12 @@ class RunFold:
             unknown=self._unknown,
             complete=complete,
         )
+
+    def _keep_rank(self, event: RankSoFar) -> None:
+        # Scoring that began anew makes what it had reached before obsolete.
+        while self._ranks_so_far and self._ranks_so_far[-1].scored >= event.scored:
+            self._ranks_so_far.pop()
+        self._ranks_so_far.append(event)
 
     def _tick(self, event: Event) -> None:
         if self._updated is not None and not isinstance(event, RunStarted):

@@ -57,7 +57,7 @@ def scientific(value: float | None) -> str:
     """Multiply-adds with a unit; `-` when unknown."""
     if value is None:
         return "-"
-    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
+    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return f"{value / scale:,.1f} {unit}"
-    return f"{value / 1e6:,.1f} M"
+    return f"{value:.0f}"

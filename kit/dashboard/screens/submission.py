@@ -1,21 +1,414 @@
-"""Screen: Submission."""
+"""Screen 5: a run's archives: what is in them, whether they pass, and how one is built and reproduced."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Static, Tree
 
+from kit.dashboard.archives import (
+    ArchiveFile,
+    ArchiveShelf,
+    Check,
+    Found,
+    Member,
+    new_archive_path,
+    parse_checks,
+    require_archive,
+    verdict,
+)
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen
+from kit.dashboard.event_source import Reading
+from kit.dashboard.processes import run_json
+from kit.dashboard.screens.base import KitScreen, Rows
+from kit.dashboard.submission_jobs import check_sample
+from kit.dashboard.text import clean, count, shown_path, size
+from kit.dashboard.widgets.archive_tree import ArchiveTree
+from kit.dashboard.widgets.checks_panel import MARKS, STYLES, ChecksPanel, ExportsTable, mark_of
+from kit.dashboard.widgets.job_panel import JobPanel
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.errors import KitError
+from kit.run_dir import RunDirectory
+
+INTERVAL = 2.0
+PANELS = {
+    "checks": "#submission-checks",
+    "files": "ArchiveTree",
+    "exports": "#submission-exports",
+    "job": "JobPanel VirtualTable",
+}
 
 
 class SubmissionScreen(KitScreen):
-    """Nothing here yet."""
+    """Looks at the disk every two seconds while it is shown; an archive that is new or has changed is checked at once."""
 
     NAME = "submission"
+    FILTER_HELP = "words of a check, its file or its message"
+    AUTO_FOCUS = "#submission-checks"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("submission")]
 
+    class Looked(Message):
+        """The disk was looked at."""
+
+        def __init__(self, run: Path | None, found: Found) -> None:
+            super().__init__()
+            self.run = run
+            self.found = found
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = Found()
+        self.chosen: Path | None = None
+        self.checks: tuple[Check, ...] = ()
+        self.panel = "checks"
+        self._shelf = ArchiveShelf()
+        self._opened: list[Path] = []
+        self._reports: dict[tuple[Path, tuple[int, int]], tuple[Check, ...] | KitError] = {}
+        self._checking: tuple[Path, tuple[int, int]] | None = None
+        self._looked_at: object = None
+        self._is_looking = False
+        self._words: list[str] = []
+        self._only_failures = False
+        self._member: Member | None = None
+
     def compose_body(self) -> Iterable[Widget]:
-        yield Static("nothing here yet", classes="empty", markup=False)
+        yield Static("", id="submission-verdict", markup=False)
+        with Horizontal(id="submission-body", classes="-panel-checks"):
+            with Vertical(id="submission-files"):
+                yield VirtualTable((Column("archive", 34), Column("size", 9, right=True)), id="submission-archives")
+                yield ArchiveTree(id="submission-tree")
+                yield Static("", id="submission-member", markup=False)
+            with Vertical(id="submission-right"):
+                yield ChecksPanel(id="submission-judged")
+                yield ExportsTable(id="submission-exports", empty="no ONNX files")
+                yield JobPanel(id="submission-job")
+
+    def on_mount(self) -> None:
+        """Look at the disk again and again."""
+        self.set_interval(INTERVAL, self._look)
+
+    @property
+    def is_settled(self) -> bool:
+        return self._looked_at == self._signature() and not self._is_looking and self._checking is None
+
+    @property
+    def archive(self) -> ArchiveFile | None:
+        """The archive that is shown."""
+        archives = self.found.archives
+        return next((archive for archive in archives if archive.path == self.chosen), archives[0] if archives else None)
+
+    # Looking
+
+    def refresh_content(self, reading: Reading) -> None:
+        if self._looked_at != self._signature():
+            self._look()
+        self._show()
+
+    def _signature(self) -> object:
+        """What the search for archives depends on, besides the disk."""
+        state, run = self.dashboard.reading.state, self.dashboard.run_directory
+        phases = tuple((phase.name, phase.status) for phase in state.phases)
+        return (None if run is None else run.path), phases, state.outcome, tuple(self._opened)
+
+    def _look(self) -> None:
+        if not self._is_looking and self.app.screen_stack[:1] == [self]:
+            self._is_looking = True
+            self._looked_at = self._signature()
+            app = self.dashboard
+            work = partial(self._shelf.look, app.run_directory, app.runs_folder, tuple(self._opened), app.reading.state)
+            self.run_worker(partial(self._tell_found, work, app.run_directory), thread=True, group="look")
+
+    def _tell_found(self, work: Any, run: Any) -> None:
+        self.post_message(self.Looked(None if run is None else run.path, work()))
+
+    def on_submission_screen_looked(self, message: Looked) -> None:
+        """Keep what was found, unless another run was chosen meanwhile."""
+        self._is_looking = False
+        run = self.dashboard.run_directory
+        if message.run == (None if run is None else run.path):
+            self.found = message.found
+        if self._looked_at != self._signature():
+            self._look()
+        self._show()
+
+    # Checking
+
+    def _check(self) -> None:
+        archive = self.archive
+        key = None if archive is None else (archive.path, archive.version)
+        if key is None or key in self._reports or key == self._checking:
+            return
+        self._checking = key
+        self.run_worker(self._run_check(key), exclusive=True, group="check")
+
+    async def _run_check(self, key: tuple[Path, tuple[int, int]]) -> None:
+        try:
+            document = await run_json(["submission", "check", str(key[0])], accept=(0, 1))
+        except KitError as error:
+            self._reports[key] = error
+        else:
+            self._reports[key] = parse_checks(document)
+        if self._checking == key:
+            self._checking = None
+        self._show()
+
+    # Showing
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        self._check()
+        archive = self.archive
+        report = None if archive is None else self._reports.get((archive.path, archive.version))
+        self.checks = tuple(self._kept(report)) if isinstance(report, tuple) else ()
+        self.query_one("#submission-verdict", Static).update(self._verdict(archive, report))
+        self._show_files(archive)
+        self.query_one(ChecksPanel).show(self.checks, self._why_empty(archive, report))
+        self.query_one(ExportsTable).show(() if archive is None else archive.exports)
+
+    def _kept(self, checks: Iterable[Check]) -> Iterable[Check]:
+        return (check for check in checks if check.has(self._words) and not (self._only_failures and check.kind == "pass"))
+
+    def _verdict(self, archive: ArchiveFile | None, report: object) -> Content:
+        if archive is None:
+            return self._nothing()
+        place = f" {clean(archive.path.name)}"
+        more = len(self.found.archives) - 1
+        facts = f"  {size(archive.size)}, {count(len(archive.members))} files"
+        facts += f", run {clean(archive.run)}, kit {clean(archive.kit)}" if archive.run else ""
+        facts += f"  (n: {more} more)" if more else ""
+        if report is None:
+            text, kind = "checking", ""
+        elif isinstance(report, KitError):
+            text, kind = str(report), "fail"
+        else:
+            assert isinstance(report, tuple)
+            text, kind = verdict(report)
+        mark = mark_of(kind)
+        if self.has_class("-flat"):
+            return Content.assemble((f" {mark} {clean(text)}", STYLES[kind]), (f" {place}", "bold"))
+        return Content.assemble((place, "bold"), (facts, "$text-muted"), (f"\n {mark} {clean(text)}", STYLES[kind]))
+
+    def _nothing(self) -> Content:
+        run = self.dashboard.run_directory
+        if run is None:
+            return Content.styled(
+                " no run is chosen, and no archive is open\n o opens an archive, 1 lists the runs", "$text-muted"
+            )
+        if self._looked_at is None or (self._is_looking and not self.found.missing):
+            return Content.styled(" looking for archives\n", "$text-muted")
+        status = self.dashboard.reading.status
+        if self.found.missing:
+            how = "it is being worked on" if status == "running" else "continue it on screen 1 with r"
+            why, next_step = clean(self.found.missing), f"{how}; o opens another archive"
+        else:
+            why, next_step = "the run is finished", "b builds its archive, o opens another one"
+        return Content.assemble(
+            (f" no archive of {clean(run.id)} yet: ", "bold"), (why, "$text-warning"), (f"\n {next_step}", "$text-muted")
+        )
+
+    def _show_files(self, archive: ArchiveFile | None) -> None:
+        archives = self.found.archives
+        table = self.query_one("#submission-archives", VirtualTable)
+        table.display = len(archives) > 1
+        table.styles.height = min(6, len(archives) + 1)
+        at = archives.index(archive) if archive is not None else None
+        table.set_rows(len(archives), lambda index: self._archive_cells(archives[index]), cursor=at)
+        self.query_one(ArchiveTree).show(() if archive is None else archive.members)
+
+    def _archive_cells(self, archive: ArchiveFile) -> list[Cell]:
+        report = self._reports.get((archive.path, archive.version))
+        kind = verdict(report)[1] if isinstance(report, tuple) else "fail" if report is not None else ""
+        mark = mark_of(kind)
+        return [(f"{mark} {archive.path.name}", MARKS[kind][1] if kind else ""), size(archive.size)]
+
+    def _why_empty(self, archive: ArchiveFile | None, report: object) -> str:
+        if isinstance(report, KitError):
+            return report.hint or "it cannot be checked"
+        if report is not None:
+            return "nothing failed" if self._only_failures and not self._words else "no check matches the filter"
+        return "nothing to check yet" if archive is None else "checking: every rule runs over the archive"
+
+    # What moves
+
+    def on_resize(self) -> None:
+        """Columns depend on the width."""
+        self.call_after_refresh(self._show)
+
+    def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
+        """Tell a finding in full; show the archive under the cursor."""
+        if message.table.id == "submission-checks":
+            self.query_one(ChecksPanel).show_finding()
+        elif message.table.id == "submission-archives" and message.row < len(self.found.archives):
+            path = self.found.archives[message.row].path
+            if path != self.chosen and message.table.has_focus:
+                self.chosen = path
+                self._show()
+
+    def on_tree_node_highlighted(self, message: "Tree.NodeHighlighted[Member]") -> None:
+        """Tell a member's whole name."""
+        self._member = message.node.data
+        text = "" if self._member is None else clean(self._member.path)
+        self.query_one("#submission-member", Static).update(Content.styled(text, "$text-muted"))
+
+    def apply_filter(self, text: str) -> None:
+        self._words = text.lower().split()
+        self._show()
+
+    def copy_text(self) -> str | None:
+        """What is under the cursor of the widget that has the keyboard."""
+        archive, focused = self.archive, self.focused
+        if archive is None:
+            return None
+        if isinstance(focused, ArchiveTree):
+            return None if self._member is None else self._member.path
+        if focused is not None and focused.id == "submission-exports" and archive.exports:
+            assert isinstance(focused, ExportsTable)
+            return archive.exports[focused.cursor].code
+        check = self.query_one(ChecksPanel).current
+        if check is not None:
+            return f"{check.kind} {check.id}: {check.file} {check.message} (fix: {check.fix})"
+        return str(archive.path)
+
+    def export_rows(self) -> Rows | None:
+        titles = ("kind", "check", "file", "finding", "fix")
+        return titles, [(check.kind, check.id, check.file, check.message, check.fix) for check in self.checks]
+
+    # Actions
+
+    def action_only_failures(self) -> None:
+        """Hide what passes, or show it again."""
+        self._only_failures = not self._only_failures
+        self._show()
+
+    def action_next_panel(self) -> None:
+        """Checks, files, ONNX exports, the command that works."""
+        names = [name for name in PANELS if name != "job" or self.jobs.job is not None]
+        self._open_panel(names[(names.index(self.panel) + 1) % len(names)])
+
+    def _open_panel(self, name: str) -> None:
+        body = self.query_one("#submission-body")
+        body.remove_class(f"-panel-{self.panel}")
+        body.add_class(f"-panel-{name}")
+        self.panel = name
+        self.query_one(PANELS[name]).focus()
+
+    def action_next_archive(self) -> None:
+        """Show the next archive."""
+        archives, archive = self.found.archives, self.archive
+        if archive is None or len(archives) < 2:
+            self.dashboard.say("there is no other archive", severity="warning")
+            return
+        self.chosen = archives[(archives.index(archive) + 1) % len(archives)].path
+        self._show()
+
+    def action_check(self) -> None:
+        """Check the archive again."""
+        archive = self.archive
+        if archive is None:
+            self.dashboard.say("there is no archive to check", severity="warning")
+            return
+        self._reports.pop((archive.path, archive.version), None)
+        self._show()
+
+    def action_open(self) -> None:
+        """Show an archive that lies anywhere."""
+        detail = "the path of a .tar file; nothing is unpacked"
+        self.dashboard.ask("Open an archive", self._open, value="", detail=detail)
+
+    def _open(self, answer: str) -> None:
+        def work() -> None:
+            try:
+                path = require_archive(Path(answer).expanduser())
+            except KitError as error:
+                self.app.call_from_thread(self.dashboard.report, error)
+            else:
+                self.app.call_from_thread(self._opened_path, path)
+
+        self.run_worker(work, thread=True, group="open")
+
+    def _opened_path(self, path: Path) -> None:
+        if path not in self._opened:
+            self._opened.insert(0, path)
+        self.chosen = path
+        self._look()
+
+    # Commands
+
+    @property
+    def jobs(self) -> JobPanel:
+        return self.query_one(JobPanel)
+
+    def action_build(self) -> None:
+        """Ask where to, then build the run's archive."""
+        app, run = self.dashboard, self.dashboard.run_directory
+        if run is None:
+            app.say("choose a run first (screen 1)", severity="warning")
+        elif self.found.missing:
+            app.say(f"{run.id}: {self.found.missing}", severity="warning", timeout=8)
+        elif self._may_start():
+            self.run_worker(partial(self._ask_where, run), thread=True, group="open")
+
+    def _may_start(self) -> bool:
+        if self.jobs.is_busy:
+            self.dashboard.say("a command is at work: wait for it, or stop it with x", severity="warning")
+        return not self.jobs.is_busy
+
+    def _ask_where(self, run: RunDirectory) -> None:
+        app = self.dashboard
+        path = new_archive_path(run, app.runs_folder)
+        detail = "sub-networks are calibrated and exported first, unless that was done; it goes on without the dashboard"
+        build = partial(self._build, run)
+        ask = partial(app.ask, f"Build the archive of {run.id} as", build, detail=detail, check=check_new_archive)
+        app.call_from_thread(ask, value=shown_path(path))
+
+    def _build(self, run: RunDirectory, answer: str) -> None:
+        self.jobs.build(run, Path(answer).expanduser().absolute())
+
+    def action_reproduce(self) -> None:
+        """Ask how many, then score them again from the archive alone."""
+        archive = self.archive
+        if archive is None:
+            self.dashboard.say("there is no archive to reproduce", severity="warning")
+        elif self._may_start():
+            self.dashboard.ask(
+                f"How many sub-networks of {archive.path.name} to score again?",
+                partial(self._reproduce, archive),
+                value="5",
+                detail="a random sample; where the data set has moved, its new place behind the number: 5 folder:/data",
+                check=check_sample,
+            )
+
+    def _reproduce(self, archive: ArchiveFile, answer: str) -> None:
+        sample, _, data = answer.partition(" ")
+        self.jobs.reproduce(archive.path, sample, data.strip())
+
+    def action_stop_job(self) -> None:
+        """Ask, then stop the command that works."""
+        job = self.jobs.job
+        if job is None or not self.jobs.is_busy:
+            self.dashboard.say("no command is at work", severity="warning")
+            return
+        self.dashboard.confirm(f"Stop {job.title}?", self.jobs.stop, detail="Nothing is left half written.", yes="Stop")
+
+    def on_job_panel_began(self) -> None:
+        """Watch it."""
+        self.query_one("#submission-body").add_class("-with-job")
+        self._open_panel("job")
+
+    def on_job_panel_ended(self, message: JobPanel.Ended) -> None:
+        """Show and check what was built."""
+        self._opened_path(message.path)
+
+
+def check_new_archive(answer: str) -> str:
+    """What is wrong with a name for a new archive."""
+    from kit.dashboard.app import check_new_file
+
+    return check_new_file(answer) or ("" if answer.endswith(".tar") else "the name of an archive ends with .tar")

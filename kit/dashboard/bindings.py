@@ -55,7 +55,16 @@ _TABLE: dict[str, tuple[Row, ...]] = {
         ("panel", "v", "next_panel", "Log or step", True),
         ("follow", "f", "follow", "Follow the log", False),
     ),
-    "rank": (),
+    "rank": (
+        ("metric", "m", "next_metric", "Metric", True),
+        ("cells", "b", "by_cell", "By cell", True),
+        ("next", "n", "step(1)", "Step forward", True),
+        ("previous", "p", "step(-1)", "Step back", True),
+        ("play", "space", "play", "Play", True),
+        ("truth", "u", "truth", "Truth", True),
+        ("panel", "v", "next_panel", "Panel", True),
+        ("open", "o", "open", "Open the architecture", False),
+    ),
     "architectures": (
         ("detail", "v", "detail", "Drawing", True),
         ("front", "f", "front", "Pareto front", True),

@@ -74,6 +74,12 @@ class PoolRows:
         """Rows that no other one beats in accuracy at the same or fewer multiply-adds."""
         return self.columns["front"] > 0
 
+    def take(self, rows: Sequence[int]) -> "PoolRows":
+        """These rows, in this order; values stay what they were among all rows."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        names = tuple(self.names[row] for row in rows)
+        return PoolRows(names, tuple(self.codes[row] for row in rows), self.table[rows], columns)
+
     @property
     def has_scores(self) -> bool:
         return bool(np.isfinite(self.columns["acc"]).any())

@@ -56,6 +56,7 @@ class ArchitecturesScreen(KitScreen):
         self._marked: set[str] = set()
         self._edited: Architecture | None = None
         self._detail_height = -1
+        self._awaited: str | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="pool-body"):
@@ -114,6 +115,7 @@ class ArchitecturesScreen(KitScreen):
         if first and self._sort is None and rows is not None and rows.has_scores:
             self._sort = ("acc", True)
         self._show(keep=code)
+        self._take_awaited()
 
     # What is shown
 
@@ -219,7 +221,7 @@ class ArchitecturesScreen(KitScreen):
             facts.append(f"costs on {clean(profile.name)}, {profile.resolution} x {profile.resolution}")
         pool = None if self._loader.request is None else self._loader.request.pool
         if pool is not None:
-            facts.append(shown_path(pool))
+            facts.append(clean(pool.name))
         return facts
 
     # The detail pane
@@ -388,6 +390,17 @@ class ArchitecturesScreen(KitScreen):
             self.query_one(FilterBar).close()
             self._filter, self._filter_error = None, None
         self._show(keep=code)
+
+    def await_code(self, code: str) -> None:
+        """Go to an architecture as soon as the pool is read."""
+        self._awaited = code
+        if self.is_settled:
+            self._take_awaited()
+
+    def _take_awaited(self) -> None:
+        code, self._awaited = self._awaited, None
+        if code is not None and self._view.profile is not None:
+            self.go_to(code)
 
     def action_pool(self) -> None:
         """Open a pool file; an empty answer would be no file, so the run's own pool is named `run`."""

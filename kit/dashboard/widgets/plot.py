@@ -58,6 +58,8 @@ class CurveView(Container):
         """`labelled` leaves a line for the name of the x axis."""
         super().__init__(id=id)
         self.labelled = labelled
+        self.legend = "TOPRIGHT"
+        """The corner of the legend: a name of `LegendLocation`."""
         self.plot: KitPlot | None = None
         self.empty = empty
         self._window: tuple[float, float] | None = None
@@ -137,7 +139,7 @@ class CurveView(Container):
                 plot.scatter(xs, ys, marker=line.marker, marker_style=style, label=line.label or None)
         plot.set_xlabel(x_label)
         plot.set_ylabel(y_label)
-        plot.show_legend(LegendLocation.TOPRIGHT, is_visible=sum(bool(line.label) for line in lines) > 1)
+        plot.show_legend(LegendLocation[self.legend], is_visible=sum(bool(line.label) for line in lines) > 1)
 
     def _points(self, line: Line | Points, log: bool) -> tuple[list[float], list[float]]:
         # Single points are shown as they are; a line has two points a column, of what is in sight.

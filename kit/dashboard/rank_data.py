@@ -1,0 +1,200 @@
+"""How a run's predictions rank against a truth: as `kit rank` measures it, by cell, and after every part of the scoring.
+
+Computed in a worker thread; knows nothing of terminals.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.correlation import MIN_ARCHITECTURES, Correlations, Interval, RankReport, rank_correlation
+from kit.dashboard.pool_rows import PoolRows, Progress, quiet, rank_errors
+from kit.dashboard.run_files import PoolView
+from kit.errors import InputError, KitError
+from kit.events import RankSoFar
+
+Metric = Literal["kendall", "pearson", "spearman"]
+METRICS: tuple[Metric, ...] = ("kendall", "pearson", "spearman")
+METRIC_TITLES: dict[Metric, str] = {
+    "kendall": "Kendall τ",
+    "pearson": "Pearson r",
+    "spearman": "Spearman \N{GREEK SMALL LETTER RHO}",
+}
+OPPONENTS = {"macs": "multiply-adds", "params": "parameters", "depth": "depth"}
+GROWTH = 1.25
+"""How much more is scored from one moment to the next, as in the run's own events."""
+FEW = 300
+"""Resamples for figures beside the main ones."""
+MANY = 4000
+"""Architectures beyond which moments are not measured again: resampling them takes minutes."""
+
+Figures = Mapping[Metric, Interval]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The figures when `scored` sub-networks had a score, `n` of them with a known truth."""
+
+    scored: int
+    n: int
+    figures: Figures = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """How a sub-supernet ranks its own cell; no figures where there are too few or they are alike."""
+
+    cell: int
+    n: int
+    figures: Figures
+    predicted: float
+    true: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the screen shows. `rows` are the architectures with a truth, in the order in which they were scored."""
+
+    rows: PoolRows
+    report: RankReport
+    truth_name: str
+    predictions: int
+    scored_at: tuple[int, ...]
+    """How many of the pool had a score when each row got its own."""
+    cells: tuple[CellFigures, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    ordered: bool = False
+
+    def at(self, moment: Moment | None) -> NDArray[np.int64]:
+        """Numbers of the rows that had a score at a moment (all without one)."""
+        count = len(self.rows) if moment is None else min(moment.n, len(self.rows))
+        return np.arange(count)
+
+
+def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress = quiet) -> Comparison:
+    """Measure a view that has rows and a truth. Raises `KitError` when the two have too little in common."""
+    rows, truth = view.rows, view.truth
+    if rows is None or truth is None:
+        raise InputError("there is nothing to compare")
+    where = dict(zip(truth.truth.codes, range(len(truth.truth.codes)), strict=True))
+    known = [row for row in rows.index.values() if rows.codes[row] in where and math.isfinite(rows.numbers("acc")[row])]
+    if len(known) < MIN_ARCHITECTURES:
+        found = f"only {len(known)}" if known else "none"
+        raise InputError(
+            f"{found} of the {len(where):,} architectures of {truth.name} "
+            f"{'has' if len(known) == 1 else 'have'} a score: {MIN_ARCHITECTURES} are needed",
+            hint="truth and predictions are joined by code: both must be about the same pool",
+        )
+    places = {code: place for place, code in enumerate(view.scores.accuracies, 1)} if view.scores.ordered else {}
+    known.sort(key=lambda row: (places.get(rows.codes[row], 0), row))
+    compared = rows.take(known)
+    progress("measuring ranks", 0.0)
+    report = _report(compared, view, where)
+    scored_at = tuple(places.get(code, len(rows)) for code in compared.codes)
+    return Comparison(
+        rows=compared,
+        report=report,
+        truth_name=truth.name,
+        predictions=int(np.isfinite(rows.numbers("acc")).sum()),
+        scored_at=scored_at,
+        cells=tuple(_cells(compared)),
+        moments=tuple(_moments(compared, report, scored_at, events, ordered=view.scores.ordered)),
+        ordered=view.scores.ordered,
+    )
+
+
+def _report(rows: PoolRows, view: PoolView, where: Mapping[str, int]) -> RankReport:
+    assert view.truth is not None
+    truth = view.truth.truth
+    # In the truth's order, as `kit rank` does: resamples are drawn by position.
+    order = sorted(range(len(rows)), key=lambda row: where[rows.codes[row]])
+    at = [where[rows.codes[row]] for row in order]
+    return rank_correlation(
+        rows.numbers("acc")[order],
+        [truth.accuracies[index] for index in at],
+        losses=None if truth.losses is None else [truth.losses[index] for index in at],
+        opponents={name: rows.numbers(name)[order] for name in OPPONENTS},
+    )
+
+
+def figures_of(correlations: Correlations) -> Figures:
+    """By metric."""
+    return {metric: getattr(correlations, metric) for metric in METRICS}
+
+
+def _few(rows: PoolRows, members: NDArray[np.int64]) -> Figures:
+    """Figures of some rows; none when they are too few or all alike."""
+    predicted, true = rows.numbers("acc")[members], rows.numbers("true")[members]
+    if len(members) < MIN_ARCHITECTURES or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return {}
+    try:
+        return figures_of(rank_correlation(predicted, true, resamples=FEW).predictions)
+    except KitError:
+        return {}
+
+
+def _cells(rows: PoolRows) -> Iterable[CellFigures]:
+    numbers = rows.numbers("cell")
+    for cell in np.unique(numbers[np.isfinite(numbers)]).tolist():
+        members = np.flatnonzero(numbers == cell)
+        means = (float(rows.numbers(name)[members].mean()) for name in ("acc", "true"))
+        yield CellFigures(int(cell), len(members), _few(rows, members), *means)
+
+
+def _moments(
+    rows: PoolRows, report: RankReport, scored_at: Sequence[int], events: Sequence[RankSoFar], *, ordered: bool
+) -> Iterable[Moment]:
+    """From the run's own events where it has them, else measured anew from the order of its scores; the last is now."""
+    measured = {event.scored: event for event in events if event.n < len(rows)}
+    counts = {event.scored: event.n for event in measured.values()}
+    if not measured and ordered:
+        counts = {scored_at[n - 1]: n for n in _growing(len(rows))}
+    for scored, n in sorted(counts.items()):
+        figures: dict[Metric, Interval] = {}
+        if ordered and len(rows) <= MANY:
+            figures |= _few(rows, np.arange(min(n, len(rows))))
+        if scored in measured:
+            figures |= _figures_of_event(measured[scored])
+        if figures:
+            yield Moment(scored, n, figures)
+    last = max(scored_at, default=0)
+    yield Moment(last, len(rows), figures_of(report.predictions))
+
+
+def _growing(total: int) -> Iterable[int]:
+    n = MIN_ARCHITECTURES
+    while n < total:
+        yield n
+        n = int(n * GROWTH) + 1
+
+
+def _figures_of_event(event: RankSoFar) -> dict[Metric, Interval]:
+    figures: dict[Metric, Interval] = {}
+    documents: dict[Metric, Mapping[str, float]] = {"pearson": event.pearson, "kendall": event.kendall}
+    for metric, document in documents.items():
+        values = [document.get(key) for key in ("value", "low", "high")]
+        numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+        if len(numbers) == len(values):
+            figures[metric] = Interval(*numbers)
+    return figures
+
+
+def outliers(rows: PoolRows, members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Members by their rank disagreement among themselves, the largest first, and the disagreements by row."""
+    errors = np.full(len(rows), np.nan)
+    errors[members] = rank_errors(rows.numbers("acc")[members], rows.numbers("true")[members])
+    order = members[np.argsort(-np.abs(errors[members]), kind="stable")]
+    return order, errors
+
+
+def trend(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The ends of the least-squares line through points; None where there is none."""
+    if len(x) < MIN_ARCHITECTURES or np.ptp(x) == 0:
+        return None
+    slope, base = np.polyfit(x - x.mean(), y, 1).tolist()
+    low, high = float(x.min()), float(x.max())
+    return (low, high), (base + slope * (low - float(x.mean())), base + slope * (high - float(x.mean())))

@@ -73,6 +73,7 @@ class DashboardApp(App[None]):
         self.started: list[Started] = []
         self._history: list[str] = []
         self._is_read = False
+        self._awaited: str | None = None
         self._stop_runs = threading.Event()
         self._stop_run = threading.Event()
         self._ascii = AsciiFilter(options.ascii)
@@ -137,6 +138,12 @@ class DashboardApp(App[None]):
         """Keep the list; without a choice, the newest run is chosen, a running one first."""
         self.runs, self.runs_problem = message.runs, message.problem
         self.runs_complete = message.complete
+        if self._awaited is not None:
+            names = (self._awaited, f"{self._awaited}-r")
+            begun = (item for item in message.runs if item.id == names[0] or item.id.startswith(names[1]))
+            if (found := next(begun, None)) is not None:
+                self._awaited = None
+                self.select_run(found.run)
         if self.run_directory is None and message.complete and message.runs:
             running = (summary for summary in message.runs if summary.status == "running")
             self.select_run(next(running, message.runs[0]).run)
@@ -184,14 +191,18 @@ class DashboardApp(App[None]):
 
         self.push_screen(Ask(question, value, detail=detail, check=check), act)
 
-    def start_kit(self, label: str, *arguments: str) -> Started | None:
-        """Start `kit ARGUMENTS` as a process of its own; a message tells when it fails. None when it cannot be started."""
+    def start_kit(self, label: str, *arguments: str, run: str | None = None) -> Started | None:
+        """Start `kit ARGUMENTS` as a process of its own; a message tells when it fails. None when it cannot be started.
+
+        `run` is the id of the run that will appear: it is selected as soon as it does.
+        """
         try:
             started = start_detached(label, arguments, runs=self.runs_folder)
         except KitError as error:
             self.report(error)
             return None
         self.started.append(started)
+        self._awaited = run
         self.say(f"started: {label}")
         return started
 

@@ -33,7 +33,7 @@ async def open_app(
     """The app over a folder of runs, once everything on the disk is on the screen."""
     chosen = None if run is None else RunDirectory(runs / run)
     app = DashboardApp(Options(runs=runs, run=chosen, screen=screen, **options))
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await wait_for(pilot, lambda: app.is_settled)
         await pilot.pause()
         yield app, pilot

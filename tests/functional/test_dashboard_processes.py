@@ -25,7 +25,10 @@ from kit.dashboard.widgets.dialogs import Confirm
 from kit.errors import KitError
 from kit.run_dir import RunDirectory, describe_run
 
-TINY = "profile.training.steps_per_epoch=1 profile.pool.size=120 profile.images.validation=60 profile.calibration.batches=1"
+TINY = (
+    "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=120 "
+    "profile.images.validation=60 profile.calibration.batches=1"
+)
 
 
 @pytest.fixture(autouse=True)

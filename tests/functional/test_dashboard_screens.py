@@ -164,7 +164,7 @@ class TestRuns:
                 await pilot.press("x")
                 await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
                 await pilot.press("y")
-                await wait_for(pilot, lambda: "its log names" in text_of(pilot))
+                await wait_for(pilot, lambda: any("its log names" in note.message for note in app._notifications))
 
 
 class TestRun:
@@ -207,7 +207,7 @@ class TestRun:
             plot = view.plot
             assert plot is not None
             plot.focus()
-            await settle(pilot)
+            await wait_for(pilot, lambda: plot._x_max > 1000)
             whole = (plot._x_min, plot._x_max)
             await pilot.press("plus", "plus")
             await settle(pilot)

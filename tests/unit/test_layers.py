@@ -52,6 +52,7 @@ def test_the_code_keeps_every_import_rule(checkout: Path) -> None:
         ("layers", "supernet/elastic", "import kit.training"),
         ("terminal", "files", "import rich.console"),
         ("terminal", "supernet/elastic", "from typer import echo"),
+        ("terminal", "run_dir", "import textual.app"),
         ("torch", "search_space", "def late():\n    from torch.nn import functional"),
         ("torch", "errors", "import timm.models"),
     ],

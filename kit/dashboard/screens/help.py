@@ -59,7 +59,9 @@ class HelpScreen(Screen[None]):
         for action in actions(all_scopes=True):
             if action.scope != scope:
                 scope = action.scope
-                parts.append((f"\n{_HEADINGS.get(scope) or TITLES[scope]}\n", "bold $text-primary"))
+                parts.append(
+                    (f"\n{_HEADINGS.get(scope) or TITLES.get(scope) or scope.capitalize()}\n", "bold $text-primary")
+                )
             keys = ", ".join(_NAMES.get(key, key) for key in user_keys.get(action.id, action.keys).split(","))
             parts += [(f"  {keys:<18}", "$text-accent"), action.text, (f"   {action.id}\n", "$text-muted")]
         path = settings_path()

@@ -52,7 +52,8 @@ class RunsScreen(KitScreen):
         self._shown: list[RunSummary] = []
         self._marked: set[Path] = set()
         self._sort: tuple[str, bool] | None = None
-        self._at: Path | None = None
+        self._highlighted: Path | None = None
+        self._followed: Path | None = None
         self._rest_timer: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -74,16 +75,20 @@ class RunsScreen(KitScreen):
 
     def refresh_content(self, reading: Reading) -> None:
         app = self.dashboard
-        if self._at is None and app.run_directory is not None:
-            self._at = app.run_directory.path
+        here = None if self.current is None else self.current.run.path
+        if app.run_directory is not None and app.run_directory.path != self._followed:
+            # Chosen elsewhere: the cursor goes there.
+            here = self._followed = app.run_directory.path
         self._shown = self._arranged(app.runs)
         table = self.table
         table.set_columns(self._columns())
         table.sorted_by = self._sort
         table.is_marked = lambda index: self._shown[index].run.path in self._marked
         table.empty = self._nothing()
-        cursor = next((index for index, summary in enumerate(self._shown) if summary.run.path == self._at), None)
+        cursor = next((index for index, summary in enumerate(self._shown) if summary.run.path == here), None)
         table.set_rows(len(self._shown), self._cells, cursor=cursor)
+        # Only what the user does to the cursor chooses a run.
+        self._highlighted = None if self.current is None else self.current.run.path
         self.query_one("#runs-line", Static).update(self._line(), layout=False)
         self._show_details()
 
@@ -114,12 +119,13 @@ class RunsScreen(KitScreen):
         fixed += [Column("loss", 6, right=True), Column("rank τ", 6, right=True, key="rank")]
         if width >= 78:
             fixed.insert(3, Column("left", 10, right=True))
-        if width >= 110:
+        if width >= 100:
             fixed.insert(2, Column("", BAR, key="bar"))
             fixed.append(Column("rank r", 6, right=True, key="pearson"))
+        if width >= 130:
             fixed.insert(1, Column("profile", 9))
             fixed.insert(1, Column("recipe", 14))
-        if width >= 140:
+        if width >= 150:
             fixed.append(Column("started", 16))
         taken = 1 + sum(column.width + VirtualTable.GAP for column in fixed)
         return [Column("run", max(8, min(44, width - taken - VirtualTable.GAP - 1))), *fixed]
@@ -160,9 +166,9 @@ class RunsScreen(KitScreen):
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """Select the run under the cursor once it rests there."""
         summary = self.current
-        if summary is None or summary.run.path == self._at:
+        if summary is None or summary.run.path == self._highlighted:
             return
-        self._at = summary.run.path
+        self._highlighted = summary.run.path
         self._show_details()
         if self._rest_timer is not None:
             self._rest_timer.stop()

@@ -34,6 +34,7 @@ class StartScreen(ModalScreen[None]):
         self.profile = profile
         self.overrides = overrides
         self._planned: list[str] | None = None
+        self._run: str | None = None
         self._rows: list[list[Cell]] = []
 
     @property
@@ -127,7 +128,7 @@ class StartScreen(ModalScreen[None]):
         except KitError as error:
             self._say(f"{error}\n{error.hint or ''}".strip(), "$text-error")
             return
-        self._planned = arguments
+        self._planned, self._run = arguments, str(plan.get("run"))
         self._show_rows(plan_rows(plan))
         self._say(plan_summary(plan), "$text-success")
         button = self.query_one("#start-button", Button)
@@ -150,7 +151,7 @@ class StartScreen(ModalScreen[None]):
             self._say("Plan it first.", "$text-warning")
             return
         label = f"{self._planned[2]} on {self._planned[4]}"
-        if self.dashboard.start_kit(label, *self._planned) is not None:
+        if self.dashboard.start_kit(label, *self._planned, run=self._run) is not None:
             self.dismiss()
             self.dashboard.show("runs")
 

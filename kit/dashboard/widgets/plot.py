@@ -84,8 +84,8 @@ class CurveView(Container):
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
-        """There may be room for a plot now, or none any more."""
-        self._choose()
+        """There may be room for a plot now, or none any more; a wider one shows more points."""
+        self._draw()
 
     def on_plot_widget_scale_changed(self, message: Message) -> None:
         """Zoomed or moved: draw what is in sight as finely as it can be."""

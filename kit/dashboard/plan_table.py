@@ -8,7 +8,7 @@ from kit.dashboard.widgets.table import Cell, Column
 
 COLUMNS = (
     Column("phase", 10),
-    Column("method", 10),
+    Column("method", 12),
     Column("epochs", 6, right=True),
     Column("steps", 8, right=True),
     Column("paths", 5, right=True),

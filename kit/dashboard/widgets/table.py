@@ -114,7 +114,7 @@ class VirtualTable(ScrollView, can_focus=True):
         width = self.size.width
         header = self.get_component_rich_style("table--header")
         offset = round(self.scroll_offset.x)
-        if y == 0 and self.columns:
+        if y == 0:
             titles = [self._title(column) for column in self.columns]
             return self._strip(titles, header, offset, width)
         index = y - 1 + round(self.scroll_offset.y)

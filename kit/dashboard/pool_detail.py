@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from textual.content import Content
 
-from kit.dashboard.pool_rows import PoolRows
+from kit.dashboard.pool_rows import TEXT_COLUMNS, PoolRows
+from kit.dashboard.run_files import PoolView
 from kit.dashboard.text import clean
 from kit.dashboard.widgets.network import code_parts, cost_lines, network, short_number
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
@@ -32,6 +34,7 @@ PRIORITY = ("name", "acc", "macs", "depths", "params", "true", "error", "cell", 
 CODE_WIDTH = 52
 SHORT_CODE = 12
 NARROW = 30
+EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "cell", "front")
 
 
 def fit_columns(width: int, rows: PoolRows | None) -> list[Column]:
@@ -126,3 +129,39 @@ def _known(rows: PoolRows, row: int) -> list[Part]:
     if rows.front[row]:
         parts += [("  ◆ Pareto", "$text-success")]
     return [*parts, "\n"]
+
+
+def facts(view: PoolView, shown: int, marked: int, pool: Path | None, *, front_only: bool) -> list[str]:
+    """What the line below the table says."""
+    rows, scores, profile = view.rows, view.scores, view.profile
+    if rows is None:
+        return []
+    told = [f"{shown:,} of {len(rows):,}" if shown < len(rows) else f"{len(rows):,} architecture{'s' * (len(rows) > 1)}"]
+    if marked:
+        told.append(f"{marked:,} marked")
+    if not rows.has_scores:
+        told.append("no accuracies yet")
+    elif not scores.complete and scores.accuracies:
+        told.append(f"{len(scores.accuracies):,} scored so far")
+    if rows.has_scores:
+        told.append(f"◆ {int(rows.front.sum()):,} on the Pareto front" + (" (only these)" if front_only else ""))
+    if view.truth_problem:
+        told.append(f"truth: {clean(view.truth_problem)}")
+    if profile is not None:
+        told.append(f"costs on {clean(profile.name)}, {profile.resolution} x {profile.resolution}")
+    return told if pool is None else [*told, clean(pool.name)]
+
+
+def exported(rows: PoolRows, order: Sequence[int]) -> list[tuple[object, ...]]:
+    """Rows as values, in the columns of `EXPORTED`."""
+    columns = [rows.texts(name) if name in TEXT_COLUMNS else rows.numbers(name).tolist() for name in EXPORTED]
+    return [tuple(_plain(column[index]) for column in columns) for index in order]
+
+
+def _plain(value: object) -> object:
+    """`nan` is not JSON, and whole numbers need no decimals."""
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) >= 2 else value

@@ -4,31 +4,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
 from kit.dashboard.event_source import Reading
-from kit.dashboard.filter_language import HELP, Filter, FilterError, parse_filter
-from kit.dashboard.pool_detail import Subject, detail, fit_columns, row_cells
+from kit.dashboard.filter_language import HELP, FilterError, parse_filter
+from kit.dashboard.onnx_export import ask_to_export
+from kit.dashboard.pool_detail import EXPORTED, Subject, detail, exported, facts, fit_columns, row_cells
 from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
 from kit.dashboard.pool_rows import PoolRows
+from kit.dashboard.pool_selection import PoolSelection
 from kit.dashboard.run_files import PoolView
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import clean, shown_path
+from kit.dashboard.text import clean
 from kit.dashboard.widgets.bars import FilterBar
+from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.table import Cell, VirtualTable
-from kit.errors import KitError
 from kit.search_space import Architecture
 
-EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "cell", "front")
-MANY = 20
-"""Exports of more sub-networks than this are asked about first: each is calibrated and scored anew."""
 LOW = 34
 """Rows of the detail pane below which stages are drawn in one line each."""
 
@@ -47,22 +44,16 @@ class ArchitecturesScreen(KitScreen):
         self._pool: Path | None = None
         self._view = PoolView()
         self._progress = ""
-        self._shown: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._sort: tuple[str, bool] | None = None
-        self._orders: dict[tuple[str, bool], NDArray[np.int64]] = {}
-        self._filter: Filter | None = None
+        self._selection = PoolSelection()
         self._filter_error: FilterError | None = None
-        self._front_only = False
         self._marked: set[str] = set()
         self._edited: Architecture | None = None
-        self._detail_height = -1
         self._awaited: str | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="pool-body"):
             yield VirtualTable(id="pool-table")
-            with VerticalScroll(id="pool-detail"):
-                yield Static("", markup=False)
+            yield FittedPane(id="pool-detail")
         yield Static("", id="pool-line", markup=False)
 
     @property
@@ -80,8 +71,7 @@ class ArchitecturesScreen(KitScreen):
     @property
     def row(self) -> int | None:
         """The pool's number of the row under the cursor."""
-        cursor = self.table.cursor
-        return int(self._shown[cursor]) if cursor < len(self._shown) else None
+        return self._selection.row(self.table.cursor)
 
     # Reading
 
@@ -95,6 +85,7 @@ class ArchitecturesScreen(KitScreen):
             return
         if request != self._loader.request:
             self._view, self._marked, self._edited, self._progress = PoolView(), set(), None, "reading"
+            self._selection.use(None)
             self._show()
         self._loader.want(request, news)
 
@@ -110,54 +101,35 @@ class ArchitecturesScreen(KitScreen):
             return
         first = self._view.rows is None
         code = self._current_code()
-        self._view, self._progress, self._orders = message.view, "", {}
-        rows = self._view.rows
-        if first and self._sort is None and rows is not None and rows.has_scores:
-            self._sort = ("acc", True)
+        self._view, self._progress = message.view, ""
+        rows, selection = self._view.rows, self._selection
+        if first and selection.sort is None and rows is not None and rows.has_scores:
+            selection.sort = ("acc", True)
+        selection.use(rows)
         self._show(keep=code)
         self._take_awaited()
 
     # What is shown
 
     def _show(self, keep: str | None = None) -> None:
-        """Pick and order the rows; the cursor goes to `keep` if it is still there."""
-        self._shown = self._picked()
-        rows, table = self.rows, self.table
-        table.sorted_by = self._sort
+        """Show the selection; the cursor goes to `keep` if it is in it."""
+        selection, table = self._selection, self.table
+        table.sorted_by = selection.sort
         table.is_marked = self._is_marked
         table.empty = self._nothing()
         self._fit_columns()
-        cursor = 0
-        if keep is not None and rows is not None and keep in rows.index:
-            places = np.flatnonzero(self._shown == rows.index[keep])
-            cursor = int(places[0]) if len(places) else 0
-        table.set_rows(len(self._shown), self._cells, cursor=cursor)
+        table.set_rows(len(selection.shown), self._cells, cursor=selection.place(keep) or 0)
         self._show_line()
         self._show_detail()
-
-    def _picked(self) -> NDArray[np.int64]:
-        rows = self.rows
-        if rows is None:
-            return np.empty(0, dtype=np.int64)
-        if self._sort is None:
-            order = np.arange(len(rows))
-        else:
-            if self._sort not in self._orders:
-                self._orders[self._sort] = rows.order(self._sort[0], down=self._sort[1])
-            order = self._orders[self._sort]
-        mask = np.ones(len(rows), dtype=np.bool_) if self._filter is None else self._filter.mask(rows)
-        if self._front_only:
-            mask = mask & rows.front
-        return order[mask[order]]
 
     def _cells(self, index: int) -> list[Cell]:
         rows = self.rows
         assert rows is not None
-        return row_cells(rows, int(self._shown[index]), self.table.columns)
+        return row_cells(rows, int(self._selection.shown[index]), self.table.columns)
 
     def _is_marked(self, index: int) -> bool:
         rows = self.rows
-        return bool(self._marked) and rows is not None and rows.codes[int(self._shown[index])] in self._marked
+        return bool(self._marked) and rows is not None and rows.codes[int(self._selection.shown[index])] in self._marked
 
     def _fit_columns(self) -> None:
         self.table.set_columns(fit_columns(self.table.size.width or self.size.width, self.rows))
@@ -181,7 +153,9 @@ class ArchitecturesScreen(KitScreen):
         if self._view.error is not None:
             return "this pool cannot be shown: the line below says why"
         if self.rows is not None:
-            return "no architecture matches; Escape drops the filter" + (", f shows all again" if self._front_only else "")
+            return "no architecture matches; Escape drops the filter" + (
+                ", f shows all again" if self._selection.front_only else ""
+            )
         if self._progress:
             return "reading the pool"
         return "this run has no pool (yet): press p to open a pool file"
@@ -202,27 +176,9 @@ class ArchitecturesScreen(KitScreen):
             return Content.assemble((f" {clean(str(error))}", "$text-error"), (hint, "$text-muted"))
         if self._progress or rows is None:
             return Content.styled(f" {clean(self._progress)}…" if self._progress else "", "$text-muted")
-        return Content.styled(" " + "  ·  ".join(self._facts(rows)), "$text-muted")
-
-    def _facts(self, rows: PoolRows) -> list[str]:
-        shown = len(self._shown)
-        facts = [f"{shown:,} of {len(rows):,}" if shown < len(rows) else f"{len(rows):,} architectures"]
-        if self._marked:
-            facts.append(f"{len(self._marked):,} marked")
-        scores = self._view.scores
-        if not rows.has_scores:
-            facts.append("no accuracies yet")
-        elif not scores.complete and scores.accuracies:
-            facts.append(f"{len(scores.accuracies):,} scored so far")
-        if rows.has_scores:
-            facts.append(f"◆ {int(rows.front.sum())} on the Pareto front" + (" (only these)" if self._front_only else ""))
-        profile = self._view.profile
-        if profile is not None:
-            facts.append(f"costs on {clean(profile.name)}, {profile.resolution} x {profile.resolution}")
         pool = None if self._loader.request is None else self._loader.request.pool
-        if pool is not None:
-            facts.append(clean(pool.name))
-        return facts
+        parts = facts(self._view, len(self._selection.shown), len(self._marked), pool, front_only=self._selection.front_only)
+        return Content.styled(" " + "  ·  ".join(parts), "$text-muted")
 
     # The detail pane
 
@@ -240,17 +196,15 @@ class ArchitecturesScreen(KitScreen):
         return Subject(profile.search_space.parse(rows.codes[row]), row)
 
     def _show_detail(self) -> None:
-        pane = self.query_one("#pool-detail", VerticalScroll)
-        if not pane.display:
-            return
+        pane = self.query_one("#pool-detail", FittedPane)
+        if pane.display:
+            pane.show(self._drawing)
+
+    def _drawing(self, width: int, height: int) -> Content:
         subject, profile = self.subject, self._view.profile
-        content = Content("")
-        if subject is not None and profile is not None:
-            width = max(20, pane.size.width - 3)
-            content = detail(subject, self.rows, profile, width, compact=0 < pane.size.height < LOW)
-        height = content.plain.count("\n")
-        self.query_one("#pool-detail Static", Static).update(content, layout=height != self._detail_height)
-        self._detail_height = height
+        if subject is None or profile is None:
+            return Content("")
+        return detail(subject, self.rows, profile, width, compact=height < LOW)
 
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """Draw the architecture under the cursor."""
@@ -266,11 +220,10 @@ class ArchitecturesScreen(KitScreen):
     def action_detail(self) -> None:
         """Show or hide the drawing."""
         body = self.query_one("#pool-body")
-        pane = self.query_one("#pool-detail", VerticalScroll)
+        pane = self.query_one("#pool-detail", FittedPane)
         was_shown = bool(pane.display)
         body.set_class(not was_shown, "-detail")
         body.set_class(was_shown, "-no-detail")
-        self._detail_height = -1
         self.call_after_refresh(self._arrive)
 
     def _arrive(self) -> None:
@@ -285,26 +238,26 @@ class ArchitecturesScreen(KitScreen):
         self._sort_by(message.column.name)
 
     def _sort_by(self, name: str) -> None:
-        # Large accuracies are what one looks for, small costs too.
-        down = name in ("acc", "true", "error") if self._sort is None or self._sort[0] != name else not self._sort[1]
-        self._sort = (name, down)
-        self._show(keep=self._current_code())
+        code = self._current_code()
+        self._selection.sort_by(name)
+        self._show(keep=code)
 
     def action_sort(self) -> None:
         """Sort by the next column in sight; after the last one in the pool's order."""
+        selection, code = self._selection, self._current_code()
         names = [column.name for column in self.table.columns]
-        at = names.index(self._sort[0]) if self._sort is not None and self._sort[0] in names else -1
+        at = names.index(selection.sort[0]) if selection.sort is not None and selection.sort[0] in names else -1
+        selection.sort = None
         if at + 1 < len(names):
-            self._sort = None
-            self._sort_by(names[at + 1])
+            selection.sort_by(names[at + 1])
         else:
-            self._sort = None
-            self._show(keep=self._current_code())
+            selection.pick()
+        self._show(keep=code)
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        if self._sort is not None:
-            self._sort_by(self._sort[0])
+        if self._selection.sort is not None:
+            self._sort_by(self._selection.sort[0])
 
     def apply_filter(self, text: str) -> None:
         try:
@@ -315,9 +268,11 @@ class ArchitecturesScreen(KitScreen):
             self._show_line()
             return
         self._filter_error = None
-        if parsed != self._filter:
-            self._filter = parsed
-            self._show(keep=self._current_code())
+        if parsed != self._selection.matching:
+            code = self._current_code()
+            self._selection.matching = parsed
+            self._selection.pick()
+            self._show(keep=code)
         else:
             self._show_line()
 
@@ -327,8 +282,10 @@ class ArchitecturesScreen(KitScreen):
         if rows is not None and not rows.has_scores:
             self.dashboard.say("without accuracies there is no Pareto front yet", severity="warning")
             return
-        self._front_only = not self._front_only
-        self._show(keep=self._current_code())
+        code = self._current_code()
+        self._selection.front_only = not self._selection.front_only
+        self._selection.pick()
+        self._show(keep=code)
 
     def _current_code(self) -> str | None:
         rows, row = self.rows, self.row
@@ -385,10 +342,11 @@ class ArchitecturesScreen(KitScreen):
                 self.action_detail()
             return
         self._edited = None
-        if rows.index[code] not in self._shown:
-            self._front_only = False
+        selection = self._selection
+        if selection.place(code) is None:
             self.query_one(FilterBar).close()
-            self._filter, self._filter_error = None, None
+            selection.front_only, selection.matching, self._filter_error = False, None, None
+            selection.pick()
         self._show(keep=code)
 
     def await_code(self, code: str) -> None:
@@ -414,7 +372,7 @@ class ArchitecturesScreen(KitScreen):
 
     def _open_pool(self, answer: str) -> None:
         self._pool = None if answer == "run" else Path(answer).expanduser().absolute()
-        self._sort = None
+        self._selection.sort = None
         self.refresh_content(self.dashboard.reading)
 
     # Copy and export
@@ -424,51 +382,8 @@ class ArchitecturesScreen(KitScreen):
 
     def export_rows(self) -> Rows | None:
         rows = self.rows
-        if rows is None:
-            return None
-        columns = [rows.texts(name) if name in ("name", "code") else rows.numbers(name).tolist() for name in EXPORTED]
-        table = [tuple(_plain(column[index]) for column in columns) for index in self._shown.tolist()]
-        return EXPORTED, table
+        return None if rows is None else (EXPORTED, exported(rows, self._selection.shown.tolist()))
 
     def action_onnx(self) -> None:
         """Export the chosen sub-networks as ONNX: a process of its own calibrates and checks them."""
-        run, codes = self.dashboard.run_directory, self.chosen_codes()
-        try:
-            if run is None or not codes:
-                raise KitError("there is nothing to export yet", hint="choose a run, then an architecture")
-            if not run.weights_manifest.exists():
-                raise KitError(
-                    f"run {run.id} has no final weights yet", hint="an export needs a finished run: press 2 to see it"
-                )
-        except KitError as error:
-            self.dashboard.report(error)
-            return
-        count = f"{len(codes):,} sub-networks" if len(codes) > 1 else "this sub-network"
-        self.dashboard.ask(
-            f"Export {count} as ONNX to",
-            lambda answer: self._export_onnx(codes, answer),
-            value=str(Path("onnx") / run.id),
-            detail="a folder; each one is calibrated, scored again and compared in ONNX Runtime, which takes its time"
-            if len(codes) <= MANY
-            else f"a folder; {len(codes):,} sub-networks are calibrated and scored again one by one: this takes long",
-            check=lambda text: "this is a file" if Path(text).expanduser().is_file() else "",
-        )
-
-    def _export_onnx(self, codes: list[str], answer: str) -> None:
-        run = self.dashboard.run_directory
-        if run is None:
-            return
-        out = Path(answer).expanduser().absolute()
-        chosen = [part for code in codes for part in ("--code", code)]
-        folder = ["--runs", str(self.dashboard.runs_folder)]
-        label = f"ONNX export of {len(codes)} to {shown_path(out)}"
-        self.dashboard.start_kit(label, "export", "onnx", str(run.path), *chosen, "--out", str(out), *folder)
-
-
-def _plain(value: object) -> object:
-    """`nan` is not JSON, and whole numbers need no decimals."""
-    if not isinstance(value, float):
-        return value
-    if value != value:
-        return None
-    return int(value) if value.is_integer() and abs(value) >= 2 else value
+        ask_to_export(self.dashboard, self.chosen_codes())

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
@@ -19,21 +19,22 @@ from kit.dashboard.bindings import bindings
 from kit.dashboard.event_source import Reading
 from kit.dashboard.filter_language import HELP, Filter, FilterError, parse_filter
 from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
-from kit.dashboard.rank_data import METRIC_TITLES, METRICS, Comparison, Metric, Moment, compare, outliers, trend
+from kit.dashboard.rank_data import METRIC_TITLES, METRICS, Comparison, Metric, Moment, compare, outliers
 from kit.dashboard.run_files import PoolView
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.series import Curve
 from kit.dashboard.text import clean
-from kit.dashboard.widgets.plot import CurveView, Line, Points
-from kit.dashboard.widgets.rank_panel import cell_style, nothing_to_rank, rank_figures, rank_line
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.fitted_pane import FittedPane
+from kit.dashboard.widgets.outlier_table import EXPORTED, OutlierTable, exported
+from kit.dashboard.widgets.plot import CurveView
+from kit.dashboard.widgets.rank_panel import nothing_to_rank, rank_figures, rank_line
+from kit.dashboard.widgets.rank_plots import history, scatter
+from kit.dashboard.widgets.table import VirtualTable
 from kit.errors import KitError
 from kit.truth_file import shipped_truths
 
 PANELS = ("scatter", "figures", "outliers", "history")
 BEAT = 0.6
 """Seconds between two moments while they are played."""
-EXPORTED = ("code", "name", "predicted", "true", "rank error", "cell", "macs", "params", "depth")
 
 
 class RankScreen(KitScreen):
@@ -70,9 +71,6 @@ class RankScreen(KitScreen):
         self._player: Timer | None = None
         self._filter: Filter | None = None
         self._filter_error: FilterError | None = None
-        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._errors: NDArray[np.float64] = np.empty(0)
-        self._height = -1
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="rank-line", markup=False)
@@ -86,13 +84,12 @@ class RankScreen(KitScreen):
                 yield Static("", id="rank-history-title", markup=False)
                 yield CurveView(id="rank-history", empty="no earlier moments")
             with Vertical(id="rank-right"):
-                with VerticalScroll(id="rank-figures", can_focus=False):
-                    yield Static("", markup=False)
-                yield VirtualTable(id="rank-outliers", empty="no architecture to show")
+                yield FittedPane(id="rank-figures", can_focus=False)
+                yield OutlierTable(id="rank-outliers")
 
     @property
-    def table(self) -> VirtualTable:
-        return self.query_one("#rank-outliers", VirtualTable)
+    def table(self) -> OutlierTable:
+        return self.query_one("#rank-outliers", OutlierTable)
 
     @property
     def is_settled(self) -> bool:
@@ -176,11 +173,7 @@ class RankScreen(KitScreen):
         empty = self.query_one("#rank-empty", Static)
         there = comparison is not None and moment is not None
         empty.display = not there and not self._progress
-        body = self.query_one("#rank-body")
-        if there and not body.display:
-            # Sizes are known only after the first layout.
-            self.call_after_refresh(self._refit)
-        body.display = there
+        self.query_one("#rank-body").display = there
         self._show_line()
         if comparison is None or moment is None:
             if empty.display:
@@ -188,17 +181,10 @@ class RankScreen(KitScreen):
                 app = self.dashboard
                 empty.update(nothing_to_rank(self._view, app.reading, app.run_directory is not None, problem, hint))
             return
-        keep = self._current
-        self._order, self._errors = outliers(comparison.rows, self._members(comparison))
-        self.table.set_columns(self._columns())
-        self.table.set_rows(len(self._order), self._cells, cursor=self._place(keep))
+        self.table.show(comparison.rows, *outliers(comparison.rows, self._members(comparison)))
         self._show_figures(comparison, moment)
         self._show_scatter(comparison)
-        self._show_history(comparison)
-
-    def _place(self, row: int | None) -> int:
-        places: list[int] = [] if row is None else np.flatnonzero(self._order == row).tolist()
-        return places[0] if places else 0
+        self._show_history(comparison, moment)
 
     def _show_line(self) -> None:
         line = self.query_one("#rank-line", Static)
@@ -212,108 +198,33 @@ class RankScreen(KitScreen):
         line.update(content, layout=False)
 
     def _show_figures(self, comparison: Comparison, moment: Moment) -> None:
-        pane = self.query_one("#rank-figures", VerticalScroll)
-        content = rank_figures(comparison, self.metric, moment, max(20, pane.size.width - 3), now=self.moment is None)
-        height = content.plain.count("\n")
-        self.query_one("#rank-figures Static", Static).update(content, layout=height != self._height)
-        self._height = height
+        metric, now = self.metric, self.moment is None
+        self.query_one("#rank-figures", FittedPane).show(
+            lambda width, _: rank_figures(comparison, metric, moment, width, now=now)
+        )
 
     def _show_scatter(self, comparison: Comparison) -> None:
-        rows, members = comparison.rows, self._order
-        true, predicted = rows.numbers("true"), rows.numbers("acc")
-        drawn: list[Line | Points] = []
-        line = trend(true[members], predicted[members])
-        if line is not None:
-            drawn.append(Line("", Curve(*line), "panel-lighten-3"))
-        if self.by_cell:
-            cells = rows.numbers("cell")
-            for cell in np.unique(cells[members][np.isfinite(cells[members])]).astype(int).tolist():
-                colour, marker = cell_style(cell)
-                drawn.append(
-                    Points(f"cell {cell}", _curve(true, predicted, members[cells[members] == cell]), colour, marker)
-                )
-        else:
-            drawn.append(Points("", _curve(true, predicted, members), "primary"))
-        current = self._current
-        if current is not None:
-            drawn.append(Points("", _curve(true, predicted, np.array([current])), "warning", "◉"))
+        table = self.table
+        drawn = scatter(comparison, table.order, table.current, by_cell=self.by_cell)
         self.query_one("#rank-scatter", CurveView).show(drawn)
-        point = (
-            [] if current is None else [("   ◉ ", "$text-warning"), (clean(comparison.rows.names[current]), "$text-muted")]
-        )
-        title = Content.assemble((" predicted over true accuracy", "bold $text-primary"), *point)
+        name = [] if table.current is None else [("   ◉ ", "$text-warning"), (self._title_of(table.current), "$text-muted")]
+        title = Content.assemble((" predicted over true accuracy", "bold $text-primary"), *name)
         self.query_one("#rank-scatter-title", Static).update(title, layout=False)
 
-    def _show_history(self, comparison: Comparison) -> None:
-        known = [moment for moment in comparison.moments if self.metric in moment.figures]
-        figures = [moment.figures[self.metric] for moment in known]
-        x = tuple(float(moment.n) for moment in known)
-        drawn: list[Line | Points] = []
-        if len(known) > 1:
-            drawn = [
-                Line("", Curve(x, tuple(figure.low for figure in figures)), "panel-lighten-3"),
-                Line("", Curve(x, tuple(figure.high for figure in figures)), "panel-lighten-3"),
-                Line("", Curve(x, tuple(figure.value for figure in figures)), "success"),
-            ]
-            shown = self.shown_moment
-            if shown in known:
-                assert shown is not None
-                drawn.append(Points("", Curve((float(shown.n),), (shown.figures[self.metric].value,)), "warning", "◉"))
+    def _title_of(self, row: int) -> str:
+        return "" if self._comparison is None else clean(self._comparison.rows.names[row])
+
+    def _show_history(self, comparison: Comparison, moment: Moment) -> None:
         count = len(comparison.moments)
         at = count if self.moment is None else self.moment + 1
         title = Content.assemble(
-            (f" {METRIC_TITLES[self.metric]} and its interval as more is scored", "bold $text-primary"),
+            (f" {METRIC_TITLES[self.metric]} as more is scored", "bold $text-primary"),
             (f"  moment {at} of {count}", "$text-muted"),
         )
         self.query_one("#rank-history-title", Static).update(title, layout=False)
-        self.query_one("#rank-history", CurveView).show(drawn, x="", y="")
-
-    def on_resize(self) -> None:
-        """Everything fits itself to the size."""
-        self.call_after_refresh(self._refit)
-
-    def _refit(self) -> None:
-        if self.is_mounted:
-            self._height = -1
-            self._show()
+        self.query_one("#rank-history", CurveView).show(history(comparison, self.metric, moment))
 
     # Outliers
-
-    def _columns(self) -> list[Column]:
-        width = self.table.size.width or self.size.width
-        columns = [Column("rank error", 10, right=True), Column("predicted", 9, right=True), Column("true", 7, right=True)]
-        if width < 40:
-            columns = [Column("error", 6, right=True), Column("true", 6, right=True)]
-        left = width - 2 - sum(column.width + VirtualTable.GAP for column in columns)
-        if left >= 10 and self._comparison is not None and self._comparison.cells:
-            columns.append(Column("cell", 4, right=True))
-            left -= 4 + VirtualTable.GAP
-        if left >= 10:
-            columns.append(Column("code", min(52, left - VirtualTable.GAP)))
-        return columns
-
-    def _cells(self, index: int) -> list[Cell]:
-        comparison = self._comparison
-        assert comparison is not None
-        rows, row = comparison.rows, int(self._order[index])
-        error = float(self._errors[row])
-        style = "bad" if abs(error) >= len(self._order) / 3 else "warn" if abs(error) >= len(self._order) / 6 else ""
-        arrow = "▼ too low" if error > 0 else "▲ too high" if error < 0 else "right"
-        values: dict[str, Cell] = {
-            "rank error": (f"{abs(error):g} {arrow[0]}" if error else "0", style),
-            "error": (f"{error:+g}", style),
-            "predicted": f"{rows.numbers('acc')[row]:.4f}",
-            "true": f"{rows.numbers('true')[row]:.4f}",
-            "cell": f"{rows.numbers('cell')[row]:g}",
-            "code": (rows.codes[row], "muted"),
-        }
-        return [values[column.name] for column in self.table.columns]
-
-    @property
-    def _current(self) -> int | None:
-        """The row of the comparison under the cursor."""
-        cursor = self.table.cursor
-        return int(self._order[cursor]) if cursor < len(self._order) else None
 
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """Show the architecture under the cursor among the points."""
@@ -326,7 +237,7 @@ class RankScreen(KitScreen):
 
     def action_open(self) -> None:
         """Show the outlier under the cursor on the screen of architectures."""
-        comparison, row = self._comparison, self._current
+        comparison, row = self._comparison, self.table.current
         if comparison is None or row is None:
             self.dashboard.say("there is no architecture to open yet", severity="warning")
             return
@@ -404,7 +315,6 @@ class RankScreen(KitScreen):
     def _arrive(self) -> None:
         if not self.is_mounted:
             return
-        self._refit()
         for selector in ("#rank-outliers", "#rank-scatter KitPlot", "#rank-history KitPlot"):
             widget = next(iter(self.query(selector)), None)
             if widget is not None and widget.focusable:
@@ -430,30 +340,14 @@ class RankScreen(KitScreen):
     # Copy and export
 
     def copy_text(self) -> str | None:
-        comparison, row = self._comparison, self._current
+        comparison, row = self._comparison, self.table.current
         return None if comparison is None or row is None else comparison.rows.codes[row]
 
     def export_rows(self) -> Rows | None:
         comparison = self._comparison
         if comparison is None:
             return None
-        rows = comparison.rows
-        numbers = {name: rows.numbers(name) for name in ("acc", "true", "cell", "macs", "params", "depth")}
-        table = [
-            (
-                rows.codes[row],
-                rows.names[row],
-                float(numbers["acc"][row]),
-                float(numbers["true"][row]),
-                float(self._errors[row]),
-                int(numbers["cell"][row]) if np.isfinite(numbers["cell"][row]) else None,
-                int(numbers["macs"][row]),
-                int(numbers["params"][row]),
-                int(numbers["depth"][row]),
-            )
-            for row in self._order.tolist()
-        ]
-        return EXPORTED, table
+        return EXPORTED, exported(comparison.rows, self.table.order, self.table.errors)
 
 
 def _go_to(app: object, code: str) -> None:
@@ -468,8 +362,3 @@ def _check_truth(text: str) -> str:
     if text in shipped_truths() or Path(text).expanduser().is_file():
         return ""
     return "there is no such file, and no such shipped truth"
-
-
-def _curve(x: NDArray[np.float64], y: NDArray[np.float64], rows: NDArray[np.int64]) -> Curve:
-    rows = rows[np.argsort(x[rows], kind="stable")]
-    return Curve(tuple(x[rows].tolist()), tuple(y[rows].tolist()))

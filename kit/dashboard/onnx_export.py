@@ -1,0 +1,42 @@
+"""Export of chosen sub-networks as ONNX, by a `kit` process of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.dashboard.text import shown_path
+from kit.errors import KitError
+
+if TYPE_CHECKING:
+    from kit.dashboard.app import DashboardApp
+    from kit.run_dir import RunDirectory
+
+MANY = 20
+WORK = "each one is calibrated, scored again and compared in ONNX Runtime"
+
+
+def ask_to_export(app: "DashboardApp", codes: Sequence[str]) -> None:
+    """Ask for the folder, then start. Says what is missing when nothing can be exported."""
+    run = app.run_directory
+    if run is None or not codes:
+        app.report(KitError("there is nothing to export yet", hint="choose a run, then an architecture"))
+        return
+    if not run.weights_manifest.exists():
+        hint = "an export needs a finished run: press 2 to see how far it is"
+        app.report(KitError(f"run {run.id} has no final weights yet", hint=hint))
+        return
+    count = f"{len(codes):,} sub-networks" if len(codes) > 1 else "this sub-network"
+    app.ask(
+        f"Export {count} as ONNX to",
+        lambda answer: _start(app, run, codes, answer),
+        value=str(Path("onnx") / run.id),
+        detail=f"a folder; {WORK}" + ("; so many take long" if len(codes) > MANY else ""),
+        check=lambda text: "this is a file" if Path(text).expanduser().is_file() else "",
+    )
+
+
+def _start(app: "DashboardApp", run: "RunDirectory", codes: Sequence[str], answer: str) -> None:
+    out = Path(answer).expanduser().absolute()
+    chosen = [part for code in codes for part in ("--code", code)]
+    label = f"ONNX export of {len(codes):,} to {shown_path(out)}"
+    app.start_kit(label, "export", "onnx", str(run.path), *chosen, "--out", str(out), "--runs", str(app.runs_folder))

@@ -1,0 +1,42 @@
+"""Text that is composed for the size it is shown in."""
+
+from collections.abc import Callable, Iterable
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+Draw = Callable[[int, int], Content]
+"""Composes the text for so many columns and rows."""
+SMALLEST = 20
+
+
+class FittedPane(VerticalScroll):
+    """Scrolls when the text is longer; composes it anew when the size changes."""
+
+    def __init__(self, *, id: str | None = None, can_focus: bool = True) -> None:  # noqa: A002
+        super().__init__(id=id, can_focus=can_focus)
+        self._draw: Draw | None = None
+        self._lines = -1
+
+    def compose(self) -> Iterable[Widget]:
+        yield Static("", markup=False)
+
+    def show(self, draw: Draw) -> None:
+        """Show this from now on."""
+        self._draw = draw
+        self._compose_text()
+
+    def on_resize(self) -> None:
+        """The text may be wider or narrower now."""
+        self._compose_text()
+
+    def _compose_text(self) -> None:
+        if self._draw is None or not self.display or not self.size.width:
+            return
+        # One column stays free for a scrollbar that may come.
+        content = self._draw(max(SMALLEST, self.scrollable_content_region.width - 1), self.size.height)
+        lines = content.plain.count("\n")
+        self.query_one(Static).update(content, layout=lines != self._lines)
+        self._lines = lines

@@ -130,7 +130,7 @@ class Reproduction:
 
     def _open(self, data: str | None) -> Evaluation:
         resolved = read_json(self.run.resolved, inputs=dict, data_fingerprint=str)
-        spec = data or _usual_data(str(resolved["inputs"].get("data")))
+        spec = data or _usual_data(str(resolved["inputs"].get("data")), self.profile.name)
         request = EvaluationRequest(target=str(self.run.path), runs=self.run.path.parent, data=spec, method="one-by-one")
         evaluation = Evaluation(request)
         if evaluation.job.data.fingerprint != resolved["data_fingerprint"]:
@@ -145,13 +145,10 @@ def _draw(rng: random.Random, codes: tuple[str, ...], count: int) -> list[str]:
     return rng.sample(codes, min(count, len(codes)))
 
 
-def _usual_data(spec: str) -> str:
-    """Where a shipped profile expects the data set of this name; archives name data sets without their place."""
-    for name in profile_names():
-        usual = load_profile(name).data
-        if clean_data_spec(usual) == spec:
-            return usual
-    return spec
+def _usual_data(spec: str, profile: str) -> str:
+    """Where the shipped profile of this name expects this data set; archives name data sets without their place."""
+    usual = load_profile(profile).data if profile in profile_names() else spec
+    return usual if clean_data_spec(usual) == spec else spec
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -92,17 +92,17 @@ class SubmissionBuild:
 
     def _members(self, index: dict[str, Any], events: Path) -> dict[str, bytes | Path]:
         run = self.run
-        # A folder of images may have fewer classes than its profile says; the weights have the data's.
-        classes = index["output"]["shape"][1]
-        resolved = clean_resolved(read_json(run.resolved, profile=dict))
-        resolved["profile"]["num_classes"] = classes
+        resolved = clean_resolved(read_json(run.resolved, profile=dict, inputs=dict))
+        # The data may be others than the profile's own, and a folder may have other classes: the archive says what was used.
+        used = {"data": str(resolved["inputs"]["data"]), "num_classes": index["output"]["shape"][1]}
+        resolved["profile"]["num_classes"] = used["num_classes"]
         members: dict[str, bytes | Path] = {
             layout.SUBMISSION: run.predictions,
             layout.SUPERNET: run.weights,
             layout.POOL: run.pool,
             layout.EVALUATIONS: self.exports / layout.EVALUATIONS,
             layout.RECIPE: clean_recipe(load_recipe(str(run.recipe))),
-            layout.PROFILE: clean_profile(self.profile.model_copy(update={"num_classes": classes})),
+            layout.PROFILE: clean_profile(self.profile.model_copy(update=used)),
             layout.RESOLVED: layout.dump_json(layout.RESOLVED, resolved),
             layout.ENVIRONMENT: layout.dump_json(layout.ENVIRONMENT, clean_environment(read_json(run.environment))),
             layout.EVENTS: events,

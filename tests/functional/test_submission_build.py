@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from kit.files import sha256_of_file
@@ -260,6 +262,32 @@ def test_an_export_needs_a_choice_and_valid_codes(copy, kit, tmp_path):
     wrong = kit("export", "onnx", str(copy), "--code", code[:20] + "9" + code[21:], *out)
     assert wrong.code == 2 and "digit 21" in wrong.err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_the_archive_names_the_data_and_the_classes_that_were_used(small, kit, tmp_path):
+    rng = random.Random(0)
+    for split, count in (("train", 70), ("val", 12)):
+        for label in range(3):
+            folder = tmp_path / "images" / split / f"class-{label}"
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = bytes(min(255, rng.randrange(120) + 60 * label) for _ in range(3 * 12 * 12))
+                Image.frombytes("RGB", (12, 12), pixels).save(folder / f"{index}.png")
+    data = ["--data", f"folder:{tmp_path / 'images'}"]
+    whole = ["--set", "profile.images.train=0", "--set", "profile.images.validation=0"]
+    run = kit(*small.arguments(*data, *whole, "--json")).json
+    archive = tmp_path / "folder.tar"
+    assert kit("submission", "build", run["path"], "--out", str(archive)).code == 0
+    checked = kit("submission", "check", str(archive), "--skip", "few-accuracies", "--json")
+    assert checked.code == 0, checked.json
+    unpack_archive(archive, tmp_path / "unpacked")
+    profile = load_profile(str(tmp_path / "unpacked" / "recipe" / "profile.toml"))
+    assert (profile.data, profile.num_classes) == ("folder", 3)
+    without = kit("submission", "reproduce", str(archive))
+    assert without.code == 2 and "path is missing" in without.err
+    again = kit("submission", "reproduce", str(archive), *data, "--sample", "5", "--json")
+    assert again.code == 0 and again.json["exact"] == 5
 
 
 @pytest.mark.slow

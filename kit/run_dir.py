@@ -26,7 +26,10 @@ from kit.events import (
 )
 from kit.files import exclusive_lock, read_json, storage_errors, write_json
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic")
+PACKAGES = (
+    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic",
+    "onnx", "onnxscript", "onnxruntime",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

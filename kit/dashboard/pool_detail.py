@@ -46,7 +46,7 @@ def fit_columns(width: int, rows: PoolRows | None) -> list[Column]:
     for name in PRIORITY:
         column = next(column for column in COLUMNS if column.name == name)
         if narrow and name in ("name", "acc"):
-            column = replace(column, width=8 if name == "name" else 6)
+            column = replace(column, width=max(1, min(8, left - VirtualTable.GAP)) if name == "name" else 6)
         # A short piece of the code is worth more than a rarely needed number.
         reserved = 0 if name in ("name", "acc", "macs") else SHORT_CODE + VirtualTable.GAP
         if name not in useless and left - column.width - VirtualTable.GAP >= reserved:

@@ -114,15 +114,6 @@ def origin_name(origin: str) -> str:
     return f"profile {path.stem}" if path in (profile_path(name) for name in profile_names()) else path.name
 
 
-def value_text(value: object) -> str:
-    """A value as TOML would have it, on one line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(value_text, value)) + "]"
-    return f'"{" ".join(value.split())}"' if isinstance(value, str) else str(value)
-
-
 def _shipped() -> Iterator[tuple[Kind, str, str, Path]]:
     yield from (("recipe", name, "shipped", recipe_path(name)) for name in recipe_names())
     yield from (("profile", name, "shipped", profile_path(name)) for name in profile_names())

@@ -17,7 +17,7 @@ def _write_table(table: dict[str, Any], prefix: str, lines: list[str]) -> None:
     nested = {key: value for key, value in table.items() if isinstance(value, dict) or _is_array_of_tables(value)}
     for key, value in table.items():
         if key not in nested and value is not None:
-            lines.append(f"{key} = {_inline(value)}")
+            lines.append(f"{key} = {inline(value)}")
     for key, value in nested.items():
         name = f"{prefix}{key}"
         for item in value if isinstance(value, list) else [value]:
@@ -29,8 +29,9 @@ def _is_array_of_tables(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
+    """A value on one line."""
     if isinstance(value, list):
-        return "[" + ", ".join(_inline(item) for item in value) + "]"
+        return "[" + ", ".join(inline(item) for item in value) + "]"
     # JSON's strings, booleans and numbers are TOML's too, but for surrogate pairs and a bare DEL; settings hold no nan.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -11,12 +11,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
-from kit.dashboard.recipe_shelf import Entry, Resolved, origin_name, value_text
+from kit.dashboard.recipe_shelf import Entry, Resolved, origin_name
 from kit.dashboard.screens.base import Rows
 from kit.dashboard.text import clean
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.recipe import Setting, differences
 from kit.recipe.origins import DEFAULT, OVERRIDE
+from kit.recipe.writing import inline
 
 PANELS = ("settings", "difference", "plan", "file")
 _PHASE_NAME = re.compile(r"phases\..+\.name")
@@ -197,10 +198,10 @@ def _setting_cells(setting: Setting) -> list[Cell]:
     origin = origin_name(setting.origin)
     return [
         (setting.key, "muted" if style == "muted" else "strong"),
-        (value_text(setting.value), style),
+        (inline(setting.value), style),
         (origin, style or ("good" if origin.startswith("profile ") else "accent")),
     ]
 
 
 def _side(setting: Setting | None, style: str) -> Cell:
-    return ("-", "muted") if setting is None else (value_text(setting.value), style)
+    return ("-", "muted") if setting is None else (inline(setting.value), style)

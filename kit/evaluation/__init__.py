@@ -1,7 +1,7 @@
 """Calibration and scoring of sub-networks with inherited weights."""
 
 from kit.evaluation.accuracy import EvaluationImages, Score, calibrated_subnet, count_correct, evaluate_architectures
-from kit.evaluation.prefix_tree import CalibratedTree, evaluate_prefix_tree, score_unit
+from kit.evaluation.prefix_tree import CalibratedTree, changed_by_folding, evaluate_prefix_tree, score_unit
 from kit.evaluation.results import ResultsFile
 from kit.evaluation.units import Unit, plan_units
 
@@ -12,6 +12,7 @@ __all__ = [
     "Score",
     "Unit",
     "calibrated_subnet",
+    "changed_by_folding",
     "count_correct",
     "evaluate_architectures",
     "evaluate_prefix_tree",

@@ -8,7 +8,7 @@ widths agree; and their first convolutions are leading channels of the widest on
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -115,6 +115,19 @@ class _Count:
         found = (logits.argmax(dim=1) == self.labels).sum()
         for end in ends:
             self.hits[end] += found
+
+
+@torch.no_grad()
+def changed_by_folding(supernet: ElasticResNet | FewShotSupernet, unit: Unit, images: EvaluationImages) -> tuple[int, int]:
+    """How many predictions of a unit on the first validation batch change when BN is folded, and how many there are."""
+    batch = next(iter(images.validation))
+    found: list[dict[int, Tensor]] = []
+    for fold in (False, True):
+        tree = CalibratedTree(unit.network(supernet), unit.architectures, replace(images, fold=fold))
+        found.append({})
+        tree.classify(batch.images, lambda ends, logits: found[-1].update(dict.fromkeys(ends, logits.argmax(dim=1))))
+    changed = sum(int((found[0][position] != found[1][position]).sum()) for position in range(len(unit)))
+    return changed, len(unit) * len(batch.labels)
 
 
 @dataclass(slots=True)

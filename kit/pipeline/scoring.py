@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from kit.data import Batch, Data, normalize
-from kit.evaluation import EvaluationImages, ResultsFile, Score, Unit, evaluate_architectures, plan_units, score_unit
+from kit.evaluation import (
+    EvaluationImages,
+    ResultsFile,
+    Score,
+    Unit,
+    changed_by_folding,
+    evaluate_architectures,
+    plan_units,
+    score_unit,
+)
 from kit.evaluation.prefix_tree import Tick
 from kit.evaluation.results import Counts
 from kit.evaluation.sweep import ScoreUnit, UnitDone, sweep
@@ -128,7 +137,11 @@ def score_pool(
             subnets=len(job.pool), done=progress.done, images=job.data.val_size, calibration_images=job.calibration_images
         )
     if missing:
-        with closing(sweep(missing, _scorer(job), results_file, group, should_stop)) as finished:
+        images = evaluation_images(job)
+        if group.is_first and images.fold and job.method == "tree":
+            changed, predictions = changed_by_folding(job.supernet.to(job.hardware.device).eval(), missing[0], images)
+            yield Note(message=f"folding BN changes {changed:,} of {predictions:,} predictions (first batch, first unit)")
+        with closing(sweep(missing, _scorer(job, images), results_file, group, should_stop)) as finished:
             for done in finished:
                 yield from progress.add(done)
                 figure = meter and meter.measure(progress.accuracies)
@@ -187,10 +200,9 @@ def _why_early(figure: RankSoFar, done: int, subnets: int) -> str:
     )
 
 
-def _scorer(job: ScoringJob) -> ScoreUnit:
+def _scorer(job: ScoringJob, images: EvaluationImages) -> ScoreUnit:
     """The job's way of scoring a unit."""
     supernet = job.supernet.to(job.hardware.device).eval()
-    images = evaluation_images(job)
 
     def one_by_one(unit: Unit, tick: Tick, note: Callable[[str], None]) -> list[Score]:
         tick()

@@ -1,6 +1,7 @@
 """Scoring large pools: early answers, kills, damage, and pools that change."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -94,6 +95,7 @@ def test_folding_is_another_evaluation_with_nearly_the_same_scores(trained, kit)
     plain = kit(*evaluate(trained, large_pool(trained, count=60), "--json"))
     folded = kit(*evaluate(trained, large_pool(trained, count=60), "--profile", str(profile), "--json"))
     assert folded.json["scored_now"] == 60
+    assert re.search(r"folding BN changes \d+ of [\d,]+ predictions", folded.err)
     expected = scored(plain.json["predictions"], trained)
     for code, accuracy in scored(folded.json["predictions"], trained).items():
         assert accuracy == pytest.approx(expected[code], abs=2 / 60)

@@ -182,13 +182,11 @@ def _open_long_log(runs: Path, run: RunDirectory, seconds: float) -> dict[str, A
     first, terminal = _first_paint(runs, ["bench"], b"loss over passes")
     process = psutil.Process(terminal.process.pid)
     first_cpu = _cpu(process)
-    begin = time.monotonic()
-    busy = 1.0
-    while busy > 0.2 and time.monotonic() - begin < PATIENCE:
-        before = _cpu(process)
-        _drain(terminal, 1.0)
-        busy = _cpu(process) - before
+    # The list of runs and the screen of the run read it once each.
+    while process.io_counters().read_chars < 2 * run.events.stat().st_size and time.monotonic() - terminal.started < 120:
+        _drain(terminal, 0.2)
     read = time.monotonic() - terminal.started
+    _drain(terminal, 3.0)
     codes = json.loads(run.events.open().readlines(1 << 16)[-1])["codes"]
     number = 10_000_000
     before, begin = _cpu(process), time.monotonic()

@@ -89,7 +89,7 @@ def resolve(recipe: Entry, profile: Entry | None, overrides: Sequence[str]) -> R
             inside = profile_settings(profile.argument, of_profile)
             settings += [Setting(PROFILE_PREFIX + each.key, each.value, each.origin) for each in inside]
     except KitError as error:
-        return Resolved(problem=f"{error}\n{error.hint}" if error.hint else str(error))
+        return Resolved(problem=_told(error, recipe.path))
     return Resolved(tuple(settings))
 
 
@@ -176,7 +176,11 @@ def _entry(kind: Kind, argument: str, origin: str, path: Path) -> Entry:
             phases = len(recipe.phases)
             epochs = sum(phase.epochs * phase.paths_per_step for phase in recipe.phases)
     except KitError as error:
-        problem = f"{error}\n{error.hint}" if error.hint else str(error)
-        return Entry(kind, argument, origin, path, name, text=text, problem=problem)
+        return Entry(kind, argument, origin, path, name, text=text, problem=_told(error, path))
     described = (said["title"], said.get("description", ""))
     return Entry(kind, argument, origin, path, name, *described, phases, epochs, settings, text)
+
+
+def _told(error: KitError, path: Path) -> str:
+    """An error's lines without the file that they are about, which is named above them anyway."""
+    return "\n".join((str(error).replace(f"{path}: ", ""), *([error.hint] if error.hint else [])))

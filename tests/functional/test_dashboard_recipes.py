@@ -270,6 +270,7 @@ class TestFiles:
 @pytest.mark.slow
 class TestPlanAndRun:
     async def test_l_plans_what_r_would_start(self, small: Any, runs: Path, kit: Callable[..., Any], tmp_path: Path) -> None:
+        plan = kit(*small.arguments("--set", "phases.D.epochs=5", "--dry-run", "--json")).json
         async with open_app(runs, run=FASHION, screen="recipes", size=(200, 60)) as (app, pilot):
             screen = screen_of(app)
             await go_to(app, pilot, "tiny.toml")
@@ -282,7 +283,6 @@ class TestPlanAndRun:
             assert "planning" in text_of(pilot)
             await wait_for(pilot, lambda: screen.plan.document is not None or screen.plan.problem, 120)
             assert screen.plan.problem == ""
-            plan = kit(*small.arguments("--set", "phases.D.epochs=5", "--dry-run", "--json")).json
             shown = {row[0]: row for row in rows(app)}
             for phase in plan["phases"]:
                 assert shown[phase["name"]][2:6] == [

@@ -298,12 +298,12 @@ class TestDrawings:
             value, rel=6e-3, abs=0.5
         )
 
-    @given(st.integers(10, 220))
-    def test_columns_fit_any_width(self, width: int) -> None:
-        view = read_pool(RunDirectory(RECORDED))
-        columns = fit_columns(width, view.rows)
-        assert columns[0].name == "name"
-        if width >= 11:
-            assert 1 + sum(column.width + VirtualTable.GAP for column in columns) <= width
-        assert view.rows is not None
-        assert len(row_cells(view.rows, 0, columns)) == len(columns)
+    def test_columns_fit_any_width(self) -> None:
+        rows = read_pool(RunDirectory(RECORDED)).rows
+        assert rows is not None
+        for width in range(5, 221):
+            columns = fit_columns(width, rows)
+            assert columns[0].name == "name"
+            assert len(row_cells(rows, 0, columns)) == len(columns)
+            if width >= 11:
+                assert 1 + sum(column.width + VirtualTable.GAP for column in columns) <= width

@@ -75,6 +75,8 @@ class CodeEditor(ModalScreen[str | None]):
                 *cost_lines(parsed, self.profile), network(parsed, self.profile, width, compact=compact)
             )
         self.query_one("#code-drawing", Static).update(drawing)
+        # In a small window the line that is typed into must stay in sight.
+        self.query_one("#editor").scroll_home(animate=False)
 
     def check(self, text: str) -> Architecture | None:
         """Say whether `text` is a code; the architecture if it is."""

@@ -24,7 +24,8 @@ def benchmark_step(profile: Profile, *, batch: int, resolution: int, repeats: in
     `max_gradient_difference` is relative to each tensor's largest gradient.
     """
     generator = torch.Generator().manual_seed(derive_seed("benchmark"))
-    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator).train()
+    # With zeros in the last BN of every block all paths would be one function, and the gradients no test of anything.
+    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).train()
     images = torch.randn(batch, 3, resolution, resolution, generator=generator)
     labels = torch.randint(profile.num_classes, (batch,), generator=generator)
     document: dict[str, Any] = {

@@ -27,7 +27,7 @@ class ResultsFile:
         found: dict[str, Counts] = {}
         for path in (self.path, *self._parts()):
             for record in read_records(path):
-                if record.get("key") == self.key:
+                if record.get("key") == self.key and isinstance(record.get("correct"), dict):
                     images = record["images"]
                     found.update((code, (correct, images)) for code, correct in record["correct"].items())
         return found

@@ -46,7 +46,7 @@ class TrainingSettings(Strict):
     pretrain_learning_rate_factor: Rate = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
-    step: Literal["separate", "shared"] = "separate"
+    step: Literal["separate", "shared"] = "shared"
     """`shared` runs common prefixes of a step's paths once: the same gradients up to rounding, in less time."""
 
 

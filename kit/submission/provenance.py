@@ -12,7 +12,8 @@ from kit.submission import layout
 
 ENVIRONMENT_KEYS = ("python", "implementation", "system", "machine", "byteorder", "packages", "compute")
 RESOLVED_KEYS = (
-    "kind", "recipe", "profile", "seed", "data_fingerprint", "pool_fingerprint", "weights_sha256", "kit", "inputs",
+    "kind", "recipe", "profile", "seed", "data_fingerprint", "pool_fingerprint", "weights_sha256", "processes", "kit",
+    "inputs",
 )  # fmt: skip
 INPUT_KEYS = ("data", "pool", "weights")
 HIDDEN = "(path)"

@@ -11,6 +11,7 @@ from torch import nn
 
 from kit.data import Batch
 from kit.evaluation import EvaluationImages, ResultsFile, Score, evaluate_architectures
+from kit.records import appending
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate
@@ -111,3 +112,10 @@ def test_a_damaged_result_is_dropped_and_the_others_stay(tmp_path):
     with results.appending() as writer:
         writer.append([Score(some[1], 1, 10)])
     assert results.read() == {some[0].code: (0, 10), some[1].code: (1, 10)}
+
+
+def test_records_of_an_older_layout_are_computed_again(tmp_path):
+    results = ResultsFile(tmp_path / "results", "c" * 64)
+    with appending(results.path) as writer:
+        writer.append({"key": results.key, "code": architectures(1)[0].code, "correct": 3, "images": 10})
+    assert results.read() == {}

@@ -114,6 +114,7 @@ class Resolved(Document):
     data_fingerprint: str
     pool_fingerprint: Sha256
     weights_sha256: Sha256 | None
+    processes: Annotated[int, Field(ge=1, le=100_000)] = 1
     kit: str
     inputs: Inputs
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kit.dashboard.log_lines import report_value
 from kit.dashboard.run_state import RunState
-from kit.errors import KitError
+from kit.errors import InputError, KitError
 from kit.files import read_json, storage_errors
 from kit.run_dir import RunDirectory
 from kit.submission import layout
@@ -215,6 +215,8 @@ def _exports(index: Any) -> Iterator[Export]:
 
 
 def require_archive(path: Path) -> Path:
-    """The absolute path of a file that the user named. Raises `StorageError` when it cannot be opened."""
+    """The absolute path of a file that the user named. Raises `KitError` when it cannot be opened."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file", hint="name the .tar file itself")
     with storage_errors("read", path), path.open("rb"):
         return path.resolve()

@@ -288,7 +288,7 @@ class TestPlanAndRun:
                 assert shown[phase["name"]][2:6] == [
                     f"{phase[key]:,}" for key in ("epochs", "steps", "paths_per_step", "passes")
                 ]
-            assert "small-tiny-s0: about" in text_of(pilot)
+            assert f"{plan['run']}: about" in text_of(pilot)
             await go_to(app, pilot, "full")
             assert screen.plan.document is None
             await go_to(app, pilot, "small.toml")

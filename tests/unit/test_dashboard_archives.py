@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from kit.dashboard.archives import (
     new_archive_path,
     parse_checks,
     read_archive,
+    require_archive,
     verdict,
     what_is_missing,
 )
 from kit.dashboard.event_source import LogReader
 from kit.dashboard.run_state import RunState
 from kit.dashboard.submission_jobs import check_sample, last_lines, reproduced_rows
+from kit.errors import InputError, StorageError
 from kit.pipeline.scored_run import _missing_step
 from kit.run_dir import RunDirectory
 from kit.submission import layout
@@ -150,6 +153,13 @@ class TestShelf:
         assert not before[1].problem
         (tmp_path / "a.tar").unlink()
         assert [a.path.name for a in shelf.look(None, tmp_path / "runs", [], NOTHING).archives] == ["b.tar"]
+
+    def test_only_a_file_can_be_opened(self, packed: Path, tmp_path: Path) -> None:
+        assert require_archive(packed) == packed.resolve()
+        os.mkfifo(tmp_path / "pipe.tar")
+        for path, error in ((tmp_path, InputError), (tmp_path / "pipe.tar", InputError), (tmp_path / "no", StorageError)):
+            with pytest.raises(error):
+                require_archive(path)
 
     def test_a_new_archive_never_replaces_one(self, tmp_path: Path) -> None:
         run = RunDirectory(tmp_path / "runs" / "r")

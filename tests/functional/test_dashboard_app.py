@@ -181,9 +181,9 @@ class TestSizes:
     async def test_resized_all_the_time(self, runs: Path) -> None:
         rng = random.Random(0)
         async with open_app(runs, run=FASHION) as (_, pilot):
-            for round_ in range(42):
+            for round_ in range(21):
                 await pilot.resize_terminal(rng.randint(1, 220), rng.randint(1, 70))
-                await pilot.press(str(round_ % 7 + 1), rng.choice(["down", "v", "m", "p", "o", "escape"]))
+                await pilot.press(str(round_ % 7 + 1), rng.choice(["down", "v", "m", "escape"]))
             await pilot.resize_terminal(120, 40)
             await pilot.press("escape", "escape", "1")
             await pilot.pause()

@@ -33,6 +33,7 @@ QUIET = 0.06
 PATHS = 4
 EPOCH = 1_000
 PHASE = "long"
+FILTER = b"acc > .7 and macs < 2G and depths = 3 4 * 3 or code ~ 77"
 
 
 class Terminal:
@@ -209,14 +210,22 @@ def _open_long_log(runs: Path, run: RunDirectory, seconds: float) -> dict[str, A
 
 
 def _press_keys(runs: Path) -> dict[str, Any]:
-    """Keys on the table of architectures."""
+    """Keys on the table of architectures: moving, sorting, the Pareto front, a filter while it is typed."""
     terminal = Terminal(["dashboard", "bench", "--runs", str(runs), "--screen", "architectures"])
-    terminal.wait_for(b"Architectures")
+    terminal.wait_for(b"on the Pareto front")
     terminal.settle(20)
-    keys = [b"\x1b[B"] * 10 + [b"\x1b[6~"] * 5 + [b"G", b"\x1b[A", b"\x1b[5~", b"g", b"\x1b[B"]
-    times = [terminal.press(key) for key in keys]
+    moves = [b"\x1b[B"] * 10 + [b"\x1b[6~"] * 5 + [b"G", b"\x1b[A", b"\x1b[5~", b"g", b"\x1b[B"]
+    sorts = [b"o"] * 6 + [b"r", b"r", b"f", b"f"]
+    typed = [bytes([byte]) for byte in FILTER]
+    times = {"key": [terminal.press(key) for key in moves], "sort": [terminal.press(key) for key in sorts]}
+    terminal.press(b"/")
+    times["filter"] = [terminal.press(key) for key in typed]
+    terminal.press(b"\r")
     terminal.close()
-    return {"keys": len(times), "key_median_seconds": statistics.median(times), "key_max_seconds": max(times)}
+    result: dict[str, Any] = {"keys": sum(map(len, times.values()))}
+    for name, seconds in times.items():
+        result |= {f"{name}_median_seconds": statistics.median(seconds), f"{name}_max_seconds": max(seconds)}
+    return result
 
 
 def _drain(terminal: Terminal, seconds: float) -> None:

@@ -84,7 +84,7 @@ class RankScreen(KitScreen):
                 yield Static("", id="rank-history-title", markup=False)
                 yield CurveView(id="rank-history", empty="no earlier moments")
             with Vertical(id="rank-right"):
-                yield FittedPane(id="rank-figures", can_focus=False)
+                yield FittedPane(id="rank-figures", can_focus=False, fills=False)
                 yield OutlierTable(id="rank-outliers")
 
     @property

@@ -15,8 +15,10 @@ SMALLEST = 20
 class FittedPane(VerticalScroll):
     """Scrolls when the text is longer; composes it anew when the size changes."""
 
-    def __init__(self, *, id: str | None = None, can_focus: bool = True) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None, can_focus: bool = True, fills: bool = True) -> None:  # noqa: A002
+        """`fills` is for a pane whose height is given, not its text's."""
         super().__init__(id=id, can_focus=can_focus)
+        self.fills = fills
         self._draw: Draw | None = None
         self._lines = -1
 
@@ -37,6 +39,10 @@ class FittedPane(VerticalScroll):
             return
         # One column stays free for a scrollbar that may come.
         content = self._draw(max(SMALLEST, self.scrollable_content_region.width - 1), self.size.height)
-        lines = content.plain.count("\n")
+        lines = content.plain.count("\n") + 1
+        # Filled up, text that fits has always as many lines as the pane: a layout of the screen costs ten times a paint.
+        spare = self.size.height - lines if self.fills else 0
+        if spare > 0:
+            content, lines = Content.assemble(content, "\n" * spare), self.size.height
         self.query_one(Static).update(content, layout=lines != self._lines)
         self._lines = lines

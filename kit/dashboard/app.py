@@ -1,5 +1,6 @@
 """The app: which screen is shown, which run is followed, and what every screen can ask for."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenError, SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.reactive import var
@@ -72,6 +73,7 @@ class DashboardApp(App[None]):
         self.options = options
         self.started: list[Started] = []
         self._history: list[str] = []
+        self._css_variables: dict[str, str] = {}
         self._is_read = False
         self._awaited: str | None = None
         self._stop_runs = threading.Event()
@@ -100,6 +102,17 @@ class DashboardApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters: list[LineFilter] = [self._styled, *super().get_line_filters(), self._ascii]
         return [line_filter for line_filter in filters if line_filter.enabled]
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Only a new theme needs the stylesheet to be parsed again, which Textual does at every change of screen."""
+        variables = self.get_css_variables()
+        if variables != self._css_variables:
+            self._css_variables = variables
+            super().refresh_css(animate)
+            return
+        with contextlib.suppress(ScreenError):
+            self.stylesheet.update(self.screen, animate=animate)
+            self.screen._css_update_count = self._css_update_count
 
     # Reading
 

@@ -167,6 +167,20 @@ class TestKeys:
                 seen.append(app.theme)
             assert seen == [*THEMES, THEMES[0]]
 
+    async def test_a_screen_that_was_hidden_takes_the_new_theme(self, runs: Path) -> None:
+        async with open_app(runs, run=FASHION) as (app, pilot):
+            colours = []
+            await pilot.press("2", "1", "t", "2")
+            await pilot.pause()
+            for name in ("run", "runs"):
+                app.show(name)
+                await pilot.pause()
+                table = app.screen.query(VirtualTable).first()
+                colours.append((app.screen.styles.background.hex, table.styles.background.hex))
+            expected = app.theme_variables["background"]
+            assert app.theme == THEMES[1]
+            assert colours == [(expected, expected)] * 2
+
 
 class TestSizes:
     @pytest.mark.parametrize("screen", SCREENS)

@@ -34,6 +34,8 @@ PRIORITY = ("name", "acc", "macs", "depths", "params", "true", "error", "cell", 
 CODE_WIDTH = 52
 SHORT_CODE = 12
 NARROW = 30
+SIGNS = {(False, False): "", (False, True): "◆ ", (True, False): "✓ ", (True, True): "◈ "}
+"""Before the name: whether it is marked, whether it is on the Pareto front."""
 EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "cell", "front")
 
 
@@ -63,15 +65,17 @@ def _has_any(rows: PoolRows, name: str) -> bool:
     return bool((values == values).any())
 
 
-def row_cells(rows: PoolRows, index: int, columns: Sequence[Column]) -> list[Cell]:
+def row_cells(rows: PoolRows, index: int, columns: Sequence[Column], *, marked: bool = False) -> list[Cell]:
     """The cells of a row."""
-    return [_cell(rows, index, column.name) for column in columns]
+    return [_cell(rows, index, column.name, marked) for column in columns]
 
 
-def _cell(rows: PoolRows, index: int, name: str) -> Cell:
-    if name in ("name", "code"):
-        text = rows.texts(name)[index]
-        return (text, "muted") if name == "code" else ("◆ " + text if rows.front[index] else text, "strong")
+def _cell(rows: PoolRows, index: int, name: str, marked: bool) -> Cell:
+    if name == "code":
+        return (rows.codes[index], "muted")
+    if name == "name":
+        # Not by colour alone: terminals may have none.
+        return (SIGNS[marked, bool(rows.front[index])] + rows.names[index], "strong")
     if name == "depths":
         return " ".join(map(str, rows.table[index]))
     value = float(rows.numbers(name)[index])

@@ -80,6 +80,7 @@ _ASCII = {
     **dict.fromkeys("✓✔", "+"),
     **dict.fromkeys("✗✘\u00d7\u2a2f", "x"),
     **dict.fromkeys("○◌", "o"),
+    **dict.fromkeys("◉◈", "@"),
     "…": "~",
     "\u2013": "-",
     "—": "-",
@@ -87,6 +88,7 @@ _ASCII = {
     "≤": "<",
     "Δ": "d",
     "τ": "t",
+    "\N{GREEK SMALL LETTER RHO}": "p",
 }
 
 

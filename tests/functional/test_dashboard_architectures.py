@@ -333,6 +333,20 @@ class TestCopyAndExport:
             await wait_for(pilot, lambda: any(note.severity == "error" for note in app._notifications), 60)
             assert any("ONNX export of 1" in note.message for note in app._notifications)
 
+    @pytest.mark.slow
+    async def test_an_architecture_becomes_onnx(self, finished_run: Path, tmp_path: Path) -> None:
+        """A real run and a real process: what the cursor is on lies in the folder afterwards."""
+        async with open_app(finished_run.parent, run=finished_run.name, screen="architectures") as (app, pilot):
+            code = screen_of(app).copy_text()
+            await pilot.press("x")
+            await wait_for(pilot, lambda: isinstance(app.screen, Ask))
+            app.screen.query_one(Input).value = "exported"
+            await pilot.press("enter")
+            await wait_for(pilot, lambda: any(note.message.startswith("done: ONNX") for note in app._notifications), 120)
+        index = json.loads((tmp_path / "exported" / "index.json").read_text())
+        assert [model["code"] for model in index["models"]] == [code]
+        assert (tmp_path / "exported" / index["models"][0]["file"]).stat().st_size > 1000
+
 
 class TestPools:
     async def test_p_opens_another_pool_and_goes_back(self, runs: Path, tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ class ArchitecturesScreen(KitScreen):
     def _cells(self, index: int) -> list[Cell]:
         rows = self.rows
         assert rows is not None
-        return row_cells(rows, int(self._selection.shown[index]), self.table.columns)
+        row = int(self._selection.shown[index])
+        return row_cells(rows, row, self.table.columns, marked=rows.codes[row] in self._marked)
 
     def _is_marked(self, index: int) -> bool:
         rows = self.rows

@@ -58,7 +58,8 @@ class RankScreen(KitScreen):
     def __init__(self) -> None:
         super().__init__()
         self._loader = PoolLoader(self)
-        self._measuring = False
+        self._measured: PoolView | None = None
+        """What is being measured right now."""
         self._truth = ""
         self._view = PoolView()
         self._comparison: Comparison | None = None
@@ -93,7 +94,7 @@ class RankScreen(KitScreen):
 
     @property
     def is_settled(self) -> bool:
-        return not self._loader.is_busy and not self._measuring
+        return not self._loader.is_busy and self._measured is None
 
     # Reading
 
@@ -131,7 +132,7 @@ class RankScreen(KitScreen):
         if view.rows is None or view.truth is None or not view.scores.accuracies:
             self._take(view, None, None)
             return
-        self._measuring = True
+        self._measured = view
         self._progress = "measuring ranks"
         self._show_line()
         self.run_worker(partial(self._measure, message.request, view), thread=True, exclusive=True, group="rank")
@@ -146,7 +147,9 @@ class RankScreen(KitScreen):
 
     def on_rank_screen_compared(self, message: Compared) -> None:
         """Show the comparison, unless another one is wanted by now."""
-        self._measuring = False
+        if message.view is not self._measured:
+            return
+        self._measured = None
         if message.request == self._loader.request:
             self._take(message.view, message.comparison, message.error)
 

@@ -38,8 +38,9 @@ class FittedPane(VerticalScroll):
         if self._draw is None or not self.display or not self.size.width:
             return
         # One column stays free for a scrollbar that may come.
-        content = self._draw(max(SMALLEST, self.scrollable_content_region.width - 1), self.size.height)
-        lines = content.plain.count("\n") + 1
+        width = self.scrollable_content_region.width
+        content = self._draw(max(SMALLEST, width - 1), self.size.height)
+        lines = content.get_height({}, max(1, width))
         # Filled up, text that fits has always as many lines as the pane: a layout of the screen costs ten times a paint.
         spare = self.size.height - lines if self.fills else 0
         if spare > 0:

@@ -11,7 +11,8 @@ from kit.dashboard.widgets.forest import Mark, forest
 
 Part = str | tuple[str, str]
 CELL_COLOURS = ("primary", "accent", "success", "secondary", "error", "warning")
-CELL_MARKERS = ("●", "▲", "■", "◆", "✚", "○")
+CELL_MARKERS = ("●", "▲", "○", "▼", "\u00d7", "▶")
+"""Different ones also where the terminal has only ASCII."""
 
 
 def cell_style(cell: int) -> tuple[str, str]:

@@ -76,16 +76,18 @@ class RunsScreen(KitScreen):
     def refresh_content(self, reading: Reading) -> None:
         app = self.dashboard
         here = None if self.current is None else self.current.run.path
-        if app.run_directory is not None and app.run_directory.path != self._followed:
-            # Chosen elsewhere: the cursor goes there.
-            here = self._followed = app.run_directory.path
         self._shown = self._arranged(app.runs)
         table = self.table
         table.set_columns(self._columns())
         table.sorted_by = self._sort
         table.is_marked = lambda index: self._shown[index].run.path in self._marked
         table.empty = self._nothing()
-        cursor = next((index for index, summary in enumerate(self._shown) if summary.run.path == here), None)
+        rows = {summary.run.path: index for index, summary in enumerate(self._shown)}
+        chosen = None if app.run_directory is None else app.run_directory.path
+        if chosen in rows and chosen != self._followed:
+            # Chosen elsewhere: the cursor goes there.
+            here = self._followed = chosen
+        cursor = None if here is None else rows.get(here)
         table.set_rows(len(self._shown), self._cells, cursor=cursor)
         # Only what the user does to the cursor chooses a run.
         self._highlighted = None if self.current is None else self.current.run.path

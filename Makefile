@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard"
 
 test: $(INSTALLED_DEV)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check

@@ -47,9 +47,9 @@ def sweep(
     pool: Annotated[Path | None, typer.Option("--pool", metavar="FILE", help="Challenge JSON; default: drawn.")] = None,
     subnets: Annotated[int, typer.Option("--subnets", min=2)] = 64,
     resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 128, or the profile's.")] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1)] = 16,
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
     calibration: Annotated[int, typer.Option("--calibration", min=1, help="Batches.")] = 1,
-    validation: Annotated[int, typer.Option("--validation", min=1, help="Batches.")] = 2,
+    validation: Annotated[int, typer.Option("--validation", min=1, help="Batches.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", min=1)] = 1,
     json: JsonOption = False,
 ) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from kit.dashboard.liveness import Liveness
 from kit.dashboard.log_lines import parse_event
-from kit.dashboard.run_state import RunFold, RunState
+from kit.dashboard.run_fold import RunFold
+from kit.dashboard.run_state import RunState
 from kit.events import PhaseStarted, RunStarted
 from kit.run_dir import RunDirectory
 

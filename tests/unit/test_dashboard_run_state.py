@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.dashboard.run_curves import joined, phase_curves
-from kit.dashboard.run_state import RunFold, RunState
+from kit.dashboard.run_fold import RunFold
+from kit.dashboard.run_state import RunState
 from kit.dashboard.series import Series
 from kit.events import (
     CandidateReplaced,

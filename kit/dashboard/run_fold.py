@@ -1,0 +1,265 @@
+"""Adds up events to a `RunState`. Knows nothing of terminals or files."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from kit.dashboard.run_state import EvaluationState, Outcome, PhaseState, RunState
+from kit.dashboard.series import Series
+from kit.events import (
+    CandidateReplaced,
+    EvaluationFinished,
+    EvaluationStarted,
+    Event,
+    Note,
+    PhaseFinished,
+    PhaseReused,
+    PhaseStarted,
+    RankMeasured,
+    RankSoFar,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepDone,
+    SubnetEvaluated,
+    UnknownEvent,
+)
+
+REMEMBERED = 200
+SMOOTHING = 0.05
+
+
+@dataclass
+class _Phase:
+    """A phase while it is being folded."""
+
+    state: PhaseState
+    losses: Series = field(default_factory=Series)
+    rates: Series = field(default_factory=Series)
+
+    def view(self) -> PhaseState:
+        if self.state.losses is not self.losses.curve or self.state.rates is not self.rates.curve:
+            self.change(losses=self.losses.curve, rates=self.rates.curve)
+        return self.state
+
+    def change(self, **values: object) -> None:
+        # `dataclasses.replace` is several times slower, and this happens at every step.
+        self.state = PhaseState(**{**self.state.__dict__, **values})
+
+
+class RunFold:
+    """Adds up events. `fold` takes one, `state` is the sum so far."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, _Phase] = {}
+        self._start_event: RunStarted | None = None
+        self._stop_reason = ""
+        self._outcome: Outcome = "queued"
+        self._phase: str | None = None
+        self._passes = 0
+        self._evaluation: EvaluationState | None = None
+        self._accuracies = Series()
+        self._step: StepDone | None = None
+        self._seconds_per_pass: float | None = None
+        self._seconds_per_step: float | None = None
+        self._seconds_per_subnet: float | None = None
+        self._data_share: float | None = None
+        self._ranks: list[RankMeasured] = []
+        self._ranks_so_far: deque[RankSoFar] = deque(maxlen=REMEMBERED)
+        self._replacements: deque[CandidateReplaced] = deque(maxlen=REMEMBERED)
+        self._notes: deque[Note] = deque(maxlen=REMEMBERED)
+        self._replaced = 0
+        self._unknown = 0
+        self._elapsed = 0.0
+        self._updated: float | None = None
+        self._started: float | None = None
+
+    def fold(self, event: Event, *, sampled: bool = True) -> None:
+        """Add one event. One that is not `sampled` moves the run forward but leaves no point in a curve."""
+        self._tick(event)
+        match event:
+            case StepDone():
+                self._fold_step(event, sampled)
+            case SubnetEvaluated():
+                self._fold_subnet(event, sampled)
+            case CandidateReplaced():
+                self._replacements.append(event)
+            case RunStarted():
+                self._start(event)
+            case PhaseStarted() | PhaseReused() | PhaseFinished():
+                self._fold_phase(event)
+            case EvaluationStarted() | EvaluationFinished():
+                self._fold_evaluation(event)
+            case RankMeasured():
+                self._ranks.append(event)
+            case RankSoFar():
+                self._keep_rank(event)
+            case Note():
+                self._notes.append(event)
+            case RunFinished() | RunStopped():
+                self._end(event)
+            case UnknownEvent():
+                self._unknown += 1
+            case _:
+                pass
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._outcome
+
+    def count_replacements(self, total: int) -> None:
+        """There are `total` of them in the log, also those that were not folded."""
+        self._replaced = total
+
+    def state(self, *, complete: bool = True) -> RunState:
+        """Everything so far, as a value that stays as it is."""
+        step, start = self._step, self._start_event
+        phases = tuple(phase.view() for phase in self._phases.values())
+        current = self._phases.get(self._phase or "")
+        grouped = step is not None and current is not None and current.state.method == "candidates"
+        if self._evaluation is not None:
+            self._evaluation = EvaluationState(**{**self._evaluation.__dict__, "accuracies": self._accuracies.curve})
+        return RunState(
+            recipe="" if start is None else start.recipe,
+            profile="" if start is None else start.profile,
+            seed=None if start is None else start.seed,
+            pid=None if start is None else start.pid,
+            stop_reason=self._stop_reason,
+            outcome=self._outcome,
+            phases=phases,
+            phase=self._phase,
+            passes=self._passes,
+            evaluation=self._evaluation,
+            ranks=tuple(self._ranks),
+            ranks_so_far=tuple(self._ranks_so_far),
+            loss=None if step is None else _mean(step.losses),
+            codes=() if step is None else step.codes,
+            code_losses=() if step is None else step.losses,
+            learning_rate=None if step is None else step.learning_rate,
+            seconds_per_step=self._seconds_per_step,
+            passes_per_second=1 / self._seconds_per_pass if self._seconds_per_pass else None,
+            data_share=self._data_share,
+            candidates=step.codes[1:] if grouped and step is not None else (),
+            replacements=tuple(self._replacements),
+            replaced=max(self._replaced, len(self._replacements)),
+            notes=tuple(self._notes),
+            started=self._started,
+            updated=self._updated,
+            elapsed=self._elapsed,
+            seconds_left=self._seconds_left(),
+            unknown=self._unknown,
+            complete=complete,
+        )
+
+    def _keep_rank(self, event: RankSoFar) -> None:
+        # Scoring that began anew makes what it had reached before obsolete.
+        while self._ranks_so_far and self._ranks_so_far[-1].scored >= event.scored:
+            self._ranks_so_far.pop()
+        self._ranks_so_far.append(event)
+
+    def _tick(self, event: Event) -> None:
+        if self._updated is not None and not isinstance(event, RunStarted):
+            self._elapsed += max(0.0, event.time - self._updated)
+        self._updated = event.time
+
+    def _start(self, event: RunStarted) -> None:
+        self._started = event.time if self._started is None else self._started
+        self._outcome, self._passes = "running", event.passes
+        self._start_event, self._stop_reason = event, ""
+        known = self._phases
+        self._phases = {name: known.get(name) or _Phase(PhaseState(name)) for name in event.phases}
+        self._seconds_per_pass = self._seconds_per_step = self._seconds_per_subnet = None
+
+    def _end(self, event: RunFinished | RunStopped) -> None:
+        self._outcome = "finished" if isinstance(event, RunFinished) else "stopped"
+        self._stop_reason = event.reason if isinstance(event, RunStopped) else ""
+
+    def _fold_phase(self, event: PhaseStarted | PhaseReused | PhaseFinished) -> None:
+        phase = self._of(event.phase)
+        if isinstance(event, PhaseStarted):
+            self._phase = event.phase
+            names = ("key", "method", "epochs", "steps", "paths_per_step", "subspace")
+            phase.change(status="running", step=event.first_step, **{name: getattr(event, name) for name in names})
+            self._seconds_per_step = None
+        elif isinstance(event, PhaseFinished):
+            phase.change(status="done", key=event.key, steps=event.steps, step=event.steps, loss=_finite(event.loss))
+        else:
+            status = "done" if phase.state.status == "done" else "reused"
+            sizes = {"steps": event.steps, "step": event.steps, "paths_per_step": event.paths_per_step}
+            phase.change(status=status, key=event.key, **sizes)
+
+    def _fold_step(self, event: StepDone, sampled: bool) -> None:
+        phase = self._of(event.phase)
+        # A log whose beginning was not read yet: the phase runs, whatever its size.
+        self._phase, self._step = event.phase, event
+        running: dict[str, object] = {"step": event.step + 1, "epoch": event.epoch}
+        if phase.state.status == "waiting":
+            running |= {"status": "running", "paths_per_step": max(1, len(event.codes))}
+        phase.change(**running)
+        if event.codes and event.seconds > 0:
+            self._seconds_per_pass = _smooth(self._seconds_per_pass, event.seconds / len(event.codes))
+            self._seconds_per_step = _smooth(self._seconds_per_step, event.seconds)
+            self._data_share = _smooth(self._data_share, min(1.0, max(0.0, event.data_seconds / event.seconds)))
+        if sampled:
+            loss = _mean(event.losses)
+            if loss is not None:
+                phase.losses.add(event.step + 1, loss)
+            phase.rates.add(event.step + 1, event.learning_rate)
+
+    def _fold_evaluation(self, event: EvaluationStarted | EvaluationFinished) -> None:
+        if isinstance(event, EvaluationStarted):
+            previous = self._evaluation if event.done else None
+            if previous is None:
+                self._accuracies = Series()
+            self._evaluation = EvaluationState(
+                subnets=event.subnets,
+                done=event.done,
+                images=event.images,
+                calibration_images=event.calibration_images,
+                last=previous.last if previous else None,
+                best=previous.best if previous else None,
+            )
+        else:
+            base = self._evaluation or EvaluationState(event.subnets)
+            values = {**base.__dict__, "finished": True, "done": event.subnets, "subnets": event.subnets}
+            self._evaluation = EvaluationState(**values)
+
+    def _fold_subnet(self, event: SubnetEvaluated, sampled: bool) -> None:
+        base = self._evaluation or EvaluationState(event.subnets)
+        accuracy = event.correct / event.images if event.images > 0 else 0.0
+        scored = (event.code, accuracy)
+        best = scored if base.best is None or accuracy > base.best[1] else base.best
+        self._evaluation = EvaluationState(
+            **{**base.__dict__, "done": event.done, "subnets": event.subnets, "last": scored, "best": best}
+        )
+        if event.seconds > 0:
+            self._seconds_per_subnet = _smooth(self._seconds_per_subnet, event.seconds)
+        if sampled:
+            self._accuracies.add(event.done, accuracy)
+
+    def _of(self, name: str) -> _Phase:
+        return self._phases.setdefault(name, _Phase(PhaseState(name)))
+
+    def _seconds_left(self) -> float | None:
+        if self._outcome != "running":
+            return None
+        evaluation = self._evaluation
+        if evaluation is not None and not evaluation.finished:
+            per_subnet = self._seconds_per_subnet
+            return None if per_subnet is None else per_subnet * max(0, evaluation.subnets - evaluation.done)
+        if self._seconds_per_pass is None or not self._passes:
+            return None
+        done = sum(phase.state.passes_done for phase in self._phases.values())
+        return self._seconds_per_pass * max(0, self._passes - done)
+
+
+def _smooth(old: float | None, new: float) -> float:
+    return new if old is None else (1 - SMOOTHING) * old + SMOOTHING * new
+
+
+def _mean(values: tuple[float, ...]) -> float | None:
+    return _finite(sum(values) / len(values)) if values else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

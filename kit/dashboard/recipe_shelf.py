@@ -24,6 +24,7 @@ from kit.run_dir import RunDirectory
 
 Kind = Literal["recipe", "profile"]
 PROFILE_PREFIX = "profile."
+DROP = "-"
 MAX_FILES = 200
 MAX_BYTES = 1024**2
 _RECIPE = re.compile(r"^\s*(\[\[\s*phases\s*\]\]|phases\s*=|extends\s*=)", re.MULTILINE)
@@ -102,6 +103,15 @@ def split_overrides(text: str) -> list[str]:
     for word in words:
         parse_override(word)
     return words
+
+
+def check_overrides(answer: str) -> str:
+    """What is wrong with a line of overrides; `DROP` means none."""
+    try:
+        split_overrides("" if answer.strip() == DROP else answer)
+    except KitError as error:
+        return str(error)
+    return ""
 
 
 def origin_name(origin: str) -> str:

@@ -71,6 +71,13 @@ def last_lines(path: Path) -> list[str]:
         return []
 
 
+def check_new_archive(answer: str) -> str:
+    """What is wrong with a name for a new archive."""
+    from kit.dashboard.app import check_new_file
+
+    return check_new_file(answer) or ("" if answer.endswith(".tar") else "the name of an archive ends with .tar")
+
+
 def check_sample(answer: str) -> str:
     """What is wrong with an answer to how many sub-networks to score again."""
     number = answer.split(" ")[0]

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from kit.dashboard.bindings import bindings
 from kit.dashboard.event_source import Reading
 from kit.dashboard.processes import run_json
-from kit.dashboard.recipe_shelf import Entry, RecipeShelf, Resolved, resolve, split_overrides
+from kit.dashboard.recipe_shelf import DROP, Entry, RecipeShelf, Resolved, check_overrides, resolve, split_overrides
 from kit.dashboard.screens.base import KitScreen, Rows
 from kit.dashboard.text import clean, count, shown_path
 from kit.dashboard.widgets.recipe_panel import PANELS, Plan, RecipePanel
@@ -26,7 +26,6 @@ from kit.recipe import copy_recipe, load_profile, load_recipe
 
 INTERVAL = 2.0
 STYLES = {"shipped": "muted", "yours": "accent", "run": "good"}
-DROP = "-"
 
 
 class RecipesScreen(KitScreen):
@@ -306,7 +305,7 @@ class RecipesScreen(KitScreen):
             self._override,
             value=shlex.join(self.overrides),
             detail=f"KEY=VALUE ..., for instance phases.D1.epochs=3 profile.pool.size=100; a dash ({DROP}) drops all",
-            check=_check_overrides,
+            check=check_overrides,
         )
 
     def _override(self, answer: str) -> None:
@@ -387,16 +386,6 @@ class RecipesScreen(KitScreen):
         self._at = target
         self.dashboard.say(f"written and checked: {shown_path(target)}")
         self._look()
-
-
-def _check_overrides(answer: str) -> str:
-    if answer.strip() == DROP:
-        return ""
-    try:
-        split_overrides(answer)
-    except KitError as error:
-        return str(error)
-    return ""
 
 
 def _check_toml(answer: str) -> str:

@@ -27,12 +27,12 @@ from kit.dashboard.bindings import bindings
 from kit.dashboard.event_source import Reading
 from kit.dashboard.processes import run_json
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.submission_jobs import check_sample
+from kit.dashboard.submission_jobs import check_new_archive, check_sample
 from kit.dashboard.text import clean, count, shown_path, size
 from kit.dashboard.widgets.archive_tree import ArchiveTree
-from kit.dashboard.widgets.checks_panel import MARKS, STYLES, ChecksPanel, ExportsTable, mark_of
+from kit.dashboard.widgets.checks_panel import STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
 from kit.dashboard.widgets.job_panel import JobPanel
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import VirtualTable
 from kit.errors import KitError
 from kit.run_dir import RunDirectory
 
@@ -81,7 +81,7 @@ class SubmissionScreen(KitScreen):
         yield Static("", id="submission-verdict", markup=False)
         with Horizontal(id="submission-body", classes="-panel-checks"):
             with Vertical(id="submission-files"):
-                yield VirtualTable((Column("archive", 34), Column("size", 9, right=True)), id="submission-archives")
+                yield ArchivesTable(id="submission-archives")
                 yield ArchiveTree(id="submission-tree")
                 yield Static("", id="submission-member", markup=False)
             with Vertical(id="submission-right"):
@@ -214,19 +214,10 @@ class SubmissionScreen(KitScreen):
         )
 
     def _show_files(self, archive: ArchiveFile | None) -> None:
-        archives = self.found.archives
-        table = self.query_one("#submission-archives", VirtualTable)
-        table.display = len(archives) > 1
-        table.styles.height = min(6, len(archives) + 1)
-        at = archives.index(archive) if archive is not None else None
-        table.set_rows(len(archives), lambda index: self._archive_cells(archives[index]), cursor=at)
+        reports = [self._reports.get((each.path, each.version)) for each in self.found.archives]
+        kinds = [verdict(each)[1] if isinstance(each, tuple) else "fail" if each is not None else "" for each in reports]
+        self.query_one(ArchivesTable).show(self.found.archives, kinds, archive)
         self.query_one(ArchiveTree).show(() if archive is None else archive.members)
-
-    def _archive_cells(self, archive: ArchiveFile) -> list[Cell]:
-        report = self._reports.get((archive.path, archive.version))
-        kind = verdict(report)[1] if isinstance(report, tuple) else "fail" if report is not None else ""
-        mark = mark_of(kind)
-        return [(f"{mark} {archive.path.name}", MARKS[kind][1] if kind else ""), size(archive.size)]
 
     def _why_empty(self, archive: ArchiveFile | None, report: object) -> str:
         if isinstance(report, KitError):
@@ -405,10 +396,3 @@ class SubmissionScreen(KitScreen):
     def on_job_panel_ended(self, message: JobPanel.Ended) -> None:
         """Show and check what was built."""
         self._opened_path(message.path)
-
-
-def check_new_archive(answer: str) -> str:
-    """What is wrong with a name for a new archive."""
-    from kit.dashboard.app import check_new_file
-
-    return check_new_file(answer) or ("" if answer.endswith(".tar") else "the name of an archive ends with .tar")

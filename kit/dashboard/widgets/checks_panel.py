@@ -7,7 +7,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from kit.dashboard.archives import Check, Export
+from kit.dashboard.archives import ArchiveFile, Check, Export
 from kit.dashboard.plan_table import scientific
 from kit.dashboard.text import clean, number, size
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
@@ -27,6 +27,21 @@ def last_column(title: str, named: Sequence[Column], width: int, least: int = LE
     """Columns, and one that takes the rest of the width if that is worth it."""
     rest = width - 2 - sum(column.width + VirtualTable.GAP for column in named) - VirtualTable.GAP
     return [*named, Column(title, rest)] if rest >= least else [*named]
+
+
+class ArchivesTable(VirtualTable):
+    """The archives of a run, each with its verdict; hidden while there is no choice."""
+
+    def show(self, archives: Sequence[ArchiveFile], kinds: Sequence[str], current: ArchiveFile | None) -> None:
+        """Show these archives; `kinds` are those of `verdict`, empty before the first check."""
+        self.display = len(archives) > 1
+        self.styles.height = min(6, len(archives) + 1)
+        self.set_columns((Column("archive", 34), Column("size", 9, right=True)))
+        rows: list[list[Cell]] = [
+            [(f"{mark_of(kind)} {archive.path.name}", MARKS[kind][1] if kind else ""), size(archive.size)]
+            for archive, kind in zip(archives, kinds, strict=True)
+        ]
+        self.set_rows(len(rows), lambda index: rows[index], cursor=None if current is None else archives.index(current))
 
 
 class ChecksPanel(Vertical):

@@ -265,6 +265,7 @@ class TestUnfinishedRun:
             assert not isinstance(app.screen, Ask)
             assert app.started == []
 
+    @pytest.mark.slow
     async def test_a_failing_build_shows_the_commands_own_words(self, runs: Path, tmp_path: Path) -> None:
         run = runs / FASHION
         (run / "weights").mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Starts `kit` processes: runs that outlive the dashboard, and short commands whose JSON it wants."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from kit.files import storage_errors
 KIT = (sys.executable, "-c", "from kit.cli.main import main; main()")
 LOGS = "logs"
 LAST_WORDS = 2000
+FAREWELL = 2.0
 
 
 @dataclass
@@ -87,6 +89,9 @@ async def run_json(
     except asyncio.CancelledError:
         if process.returncode is None:
             process.terminate()
+            # Heard out briefly, so that nothing of it is left when the loop closes; whoever cancels is not kept waiting.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), FAREWELL)
         raise
     if process.returncode not in accept:
         raise KitError(_message(err) or f"kit {' '.join(arguments)} ended with exit code {process.returncode}")

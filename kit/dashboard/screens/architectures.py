@@ -120,7 +120,8 @@ class ArchitecturesScreen(KitScreen):
         self._fit_columns()
         table.set_rows(len(selection.shown), self._cells, cursor=selection.place(keep) or 0)
         self._show_line()
-        self._show_detail()
+        if not len(selection.shown):  # else the table tells which row is highlighted now
+            self._show_detail()
 
     def _cells(self, index: int) -> list[Cell]:
         rows = self.rows

@@ -25,6 +25,7 @@ from kit.dashboard.screens.start import StartScreen
 from kit.dashboard.widgets.dialogs import Confirm
 from kit.errors import KitError
 from kit.run_dir import RunDirectory, describe_run
+from kit.submission.checks import check_archive
 
 TINY = (
     "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=120 "
@@ -256,12 +257,19 @@ def test_a_newcomer_does_the_job_in_a_real_terminal(tmux: Callable[..., str], tm
     see("loss over passes")
     see("✓ finished", 300)
     tmux("3")
-    see("3 Rank")
-    time.sleep(1)
+    see("Kendall")
+    tmux("5")
+    see("b Build")
+    tmux("b")
+    see("Build the archive of")
+    tmux("Enter")
+    see("passes 3", 300)
     tmux("q")
     see("left with 0", 30)
     (run,) = [path for path in (tmp_path / "runs").iterdir() if (path / "resolved.json").exists()]
     assert describe_run(RunDirectory(run))["state"] == "finished"
+    (archive,) = tmp_path.rglob("*.tar")
+    assert check_archive(archive).ok
 
 
 @pytest.mark.slow

@@ -69,6 +69,8 @@ def recipe(
         processes=process_count(),
     )
     if dry_run:
+        if not is_first_process():
+            return
         _plan(request, as_json=json)
     else:
         _execute(request, as_json=json)

@@ -37,8 +37,8 @@ def sweep(
     """Score all `units` and append their results. The first process hears of every unit, the others of none.
 
     On a stop the unit at work is given up: a unit's results are written whole or not at all. Closing the first process's
-    iterator ends the work of all. Raises
-    `CommunicationError` when another process is lost, or moves for `group.timeout_seconds` no more.
+    iterator ends the work of all. Raises `CommunicationError` when another process is lost, or has not moved for
+    `group.timeout_seconds`.
     """
     board = _Board(units, group) if group.size > 1 else None
     order = iter(range(len(units))) if board is None else board.tickets()

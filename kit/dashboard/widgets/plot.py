@@ -79,7 +79,7 @@ class CurveView(Container):
 
         plot = KitPlot()
         await self.mount(plot)
-        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 2 if self.labelled else 1, 8
+        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 3 if self.labelled else 1, 8
         self.plot = plot
         self._draw()
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import StorageError
@@ -66,6 +66,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_subnets():
     assert many["peak_kb"] < few["peak_kb"] + 100_000
 
 
+@settings(max_examples=20)  # each portion collects garbage, which takes a while in a large process
 @given(st.lists(st.integers(), max_size=8), st.integers(1, 9))
 def test_halves_give_the_results_of_the_whole(items, room):
     notes = []

@@ -56,11 +56,20 @@ def text_of(pilot: Pilot[None]) -> str:
     return frame_of(app).text
 
 
-def check_snapshot(name: str, text: str) -> None:
-    """Compare with `tests/snapshots/NAME.txt`; `KIT_UPDATE_SNAPSHOTS=1` writes it instead (look at the difference!)."""
+async def check_snapshot(pilot: Pilot[None], name: str, clean: Callable[[str], str] = str, seconds: float = 10) -> None:
+    """Wait until the screen is `tests/snapshots/NAME.txt`; `KIT_UPDATE_SNAPSHOTS=1` writes that instead (look at it!).
+
+    A busy machine paints late: what counts is what the screen comes to.
+    """
     path = SNAPSHOTS / f"{name}.txt"
+    text = clean(text_of(pilot))
     if os.environ.get("KIT_UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
     assert path.exists(), f"{path} is missing: run the test once with KIT_UPDATE_SNAPSHOTS=1"
+    for _ in range(int(seconds / 0.1)):
+        if text + "\n" == path.read_text(encoding="utf-8"):
+            return
+        await pilot.pause(0.1)
+        text = clean(text_of(pilot))
     assert text + "\n" == path.read_text(encoding="utf-8")

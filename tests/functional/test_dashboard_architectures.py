@@ -130,7 +130,7 @@ class TestTable:
         async with open_app(runs, run=FASHION, screen="architectures", size=SIZES[size]) as (_, pilot):
             await pilot.press("down", "space")
             await pilot.pause(0.2)
-            check_snapshot(f"architectures-{size}", text_of(pilot))
+            await check_snapshot(pilot, f"architectures-{size}")
 
 
 class TestFilter:
@@ -268,7 +268,7 @@ class TestEditor:
             async with open_app(runs, run=FASHION, screen="architectures", size=SIZES[size]) as (_, pilot):
                 await pilot.press("i", "right", "9")
                 await pilot.pause(0.2)
-                check_snapshot(f"editor-{size}", text_of(pilot))
+                await check_snapshot(pilot, f"editor-{size}")
 
 
 class TestCopyAndExport:

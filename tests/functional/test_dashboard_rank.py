@@ -113,7 +113,7 @@ class TestFigures:
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES[size]) as (_, pilot):
             await pilot.press("b")
             await pilot.pause(0.3)
-            check_snapshot(f"rank-{size}", text_of(pilot))
+            await check_snapshot(pilot, f"rank-{size}")
 
     async def test_every_panel_is_reached_in_a_small_terminal(self, runs: Path) -> None:
         wanted = {

@@ -254,7 +254,8 @@ class TestFiles:
         async with open_app(runs, run=FASHION, screen="recipes", size=SIZES[size]) as (_, pilot):
             await pilot.pause(0.3)
             # Shipped recipes lie where the project was installed.
-            check_snapshot(f"recipes-{size}", text_of(pilot).replace(str(recipe_path("full").parent), "RECIPES"))
+            folder = str(recipe_path("full").parent)
+            await check_snapshot(pilot, f"recipes-{size}", lambda text: text.replace(folder, "RECIPES"))
 
     async def test_in_a_tiny_window_enter_goes_in_and_escape_out(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="recipes", size=(20, 5)) as (app, pilot):

@@ -39,15 +39,9 @@ def benchmark_sweep(
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
     chosen = _one_variant(pool, subnets)
     images = _images(generator, batch=batch, resolution=resolution, calibration=calibration, validation=validation)
-    folded = replace(images, fold=True)
     expected = _predictions_one_by_one(network, chosen, images)
     changed = int((_predictions_by_tree(network, chosen, images) != expected).sum())
-    changed_by_folding = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
-    fold = time_in_turn(
-        lambda: list(evaluate_prefix_tree(network, chosen, images)),
-        lambda: list(evaluate_prefix_tree(network, chosen, folded)),
-        repeats=1,
-    )
+    folding = _folding(network, chosen, images, expected)
     timed = time_in_turn(
         lambda: list(evaluate_architectures(network, chosen, images)),
         lambda: list(evaluate_prefix_tree(network, chosen, images)),
@@ -75,13 +69,27 @@ def benchmark_sweep(
         "ratio_high": max(timed.ratios),
         "identical_predictions": changed == 0,
         "predictions": expected.numel(),
-        "folding": {"ratio": fold.ratio, "seconds": fold.second_seconds, "changed_predictions": changed_by_folding},
+        "folding": folding,
         "pool_subnets": len(pool),
         **counted,
         "macs_ratio": counted["macs_one_by_one"] / counted["macs_tree"],
         "growth": sizes,
         "estimate_full_pool_hours": hours,
     }
+
+
+def _folding(
+    network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages, expected: Tensor
+) -> dict[str, Any]:
+    """What folding BN gains in the tree (one pair), and how many predictions it changes."""
+    folded = replace(images, fold=True)
+    changed = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
+    timed = time_in_turn(
+        lambda: list(evaluate_prefix_tree(network, chosen, images)),
+        lambda: list(evaluate_prefix_tree(network, chosen, folded)),
+        repeats=1,
+    )
+    return {"ratio": timed.ratio, "seconds": timed.second_seconds, "changed_predictions": changed}
 
 
 def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], profile: Profile) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """In which portions and in which order a pool is scored: a spread sample first, then subtrees that share the most."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kit.randomness import derive_random
 from kit.search_space import Architecture, macs
@@ -42,17 +43,16 @@ def plan_units(supernet: Supernet, architectures: Sequence[Architecture], size: 
     the whole pool after every unit of it. The rest follows by subtrees: architectures that share stem and stage 1,
     neighbours in the tree together, the units in random (but always the same) order.
     """
+    cell = partial(_cell, supernet)
     sampled = min(len(architectures) // SAMPLE_SHARE, MAX_SAMPLE)
     taken = spread(_macs(supernet, architectures))[:sampled] if sampled >= size else []
     sample = [architectures[index] for index in taken]
     left_out = set(taken)
     rest = [architecture for index, architecture in enumerate(architectures) if index not in left_out]
     planned = [
-        Unit(tuple(group))
-        for start in range(0, len(sample), size)
-        for group in _by_cell(supernet, sample[start : start + size]).values()
+        Unit(tuple(group)) for start in range(0, len(sample), size) for group in _grouped(sample[start : start + size], cell)
     ]
-    subtrees = [unit for group in _by_cell_and_stage_1(supernet, rest).values() for unit in _cut(group, size)]
+    subtrees = [unit for group in _grouped(rest, lambda each: (cell(each), each.stages[0])) for unit in _cut(group, size)]
     derive_random("sweep order").shuffle(subtrees)
     return planned + subtrees
 
@@ -76,18 +76,12 @@ def _macs(supernet: Supernet, architectures: Sequence[Architecture]) -> list[int
     ]
 
 
-def _by_cell(supernet: Supernet, architectures: Iterable[Architecture]) -> dict[object, list[Architecture]]:
+def _grouped(architectures: Iterable[Architecture], key: Callable[[Architecture], object]) -> list[list[Architecture]]:
+    """Architectures with the same key together, in the order of their first."""
     groups: dict[object, list[Architecture]] = {}
     for architecture in architectures:
-        groups.setdefault(_cell(supernet, architecture), []).append(architecture)
-    return groups
-
-
-def _by_cell_and_stage_1(supernet: Supernet, architectures: Iterable[Architecture]) -> dict[object, list[Architecture]]:
-    groups: dict[object, list[Architecture]] = {}
-    for architecture in architectures:
-        groups.setdefault((_cell(supernet, architecture), architecture.stages[0]), []).append(architecture)
-    return groups
+        groups.setdefault(key(architecture), []).append(architecture)
+    return list(groups.values())
 
 
 def _cell(supernet: Supernet, architecture: Architecture) -> int:

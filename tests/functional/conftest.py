@@ -178,6 +178,19 @@ def trained(small: Small, trained_once: Small) -> Small:
     return small
 
 
+@pytest.fixture
+def settled_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The same clock, folder and dashboard settings wherever the tests run."""
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("KIT_DASHBOARD", str(tmp_path / "none.toml"))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,7 @@ from kit.events import EventLog, Note, RunStarted, to_line
 NASTY = "[red]evil[/red] [link=x]\x1b[31m"
 
 
-@pytest.fixture(autouse=True)
-def _settled_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The same clock, folder and settings wherever the tests run."""
-    monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.setenv("KIT_DASHBOARD", str(tmp_path / "none.toml"))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("settled_world")
 
 
 @pytest.fixture

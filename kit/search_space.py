@@ -1,4 +1,4 @@
-"""The search space of elastic ResNet-48s: architectures as values, spaces as sets of them, and their exact costs.
+"""The search space of elastic ResNet-48s: architectures as values, spaces as sets of them.
 
 A code has 52 digits: image size (always 1), four depths, the stem's width digit, then two width digits (conv1, conv2) for
 each of 5 + 5 + 8 + 5 block slots. A stage of depth d fills its first d slots; the others are `00`. Width digits 1..7 stand
@@ -8,7 +8,7 @@ shortcut convolution, the stem has stage 1's output width.
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -20,7 +20,6 @@ SLOTS = (5, 5, 8, 5)
 STAGES = len(SLOTS)
 MIN_DEPTH = 2
 PAPER_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
-IN_CHANNELS = 3
 FIRST_SLOT_POSITION = 6
 STEM_POSITION = 5
 
@@ -262,53 +261,6 @@ def round_channels(channels: float, divisor: int) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def macs(architecture: Architecture, *, space: SearchSpace, resolution: int, num_classes: int) -> int:
-    """Multiply-adds of convolutions and linear layer for one image of `resolution` x `resolution` pixels."""
-    return sum(
-        layer.in_channels * layer.out_channels * layer.kernel**2 * layer.out_size**2
-        for layer in layers(architecture, space=space, resolution=resolution, num_classes=num_classes)
-    )
-
-
-def params(architecture: Architecture, *, space: SearchSpace, num_classes: int) -> int:
-    """All trainable numbers: convolutions, scale and shift of every BN, linear layer with bias."""
-    return sum(
-        layer.in_channels * layer.out_channels * layer.kernel**2 + (2 if layer.normalised else 1) * layer.out_channels
-        for layer in layers(architecture, space=space, resolution=1, num_classes=num_classes)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A convolution (or the linear layer, as a 1 x 1 convolution on one pixel) with what its cost depends on."""
-
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel: int
-    out_size: int
-    normalised: bool = True
-
-
-def layers(architecture: Architecture, *, space: SearchSpace, resolution: int, num_classes: int) -> Iterator[Layer]:
-    """Every layer with weights, in the order of computation, under timm's names."""
-    size = _strided(resolution, space.stem.stride)
-    channels = architecture.stem_channels
-    yield Layer("conv1", IN_CHANNELS, channels, space.stem.kernel, size)
-    if space.stem.pool:
-        size = _strided(size, 2)
-    for index, stage in enumerate(architecture.stages):
-        for block, mid in enumerate(stage.mid_channels):
-            name = f"layer{index + 1}.{block}"
-            if index and not block:
-                size = _strided(size, 2)
-                yield Layer(f"{name}.downsample.0", channels, stage.out_channels, 1, size)
-            yield Layer(f"{name}.conv1", channels, mid, 3, size)
-            yield Layer(f"{name}.conv2", mid, stage.out_channels, 3, size)
-            channels = stage.out_channels
-    yield Layer("fc", channels, num_classes, 1, 1, normalised=False)
-
-
 def _parse_depths(code: str) -> Depths:
     if len(code) != CODE_LENGTH:
         message = f"a code has {CODE_LENGTH} digits, this one has {len(code)}: {code[:80]!r}"
@@ -329,11 +281,6 @@ def _parse_depths(code: str) -> Depths:
 
 def _refuse(position: int, code: str, reason: str) -> NoReturn:
     raise InvalidArchitectureError(f"digit {position} of {code} is {code[position - 1]}: {reason}", position=position)
-
-
-def _strided(size: int, stride: int) -> int:
-    # Padding is kernel // 2 everywhere, so only the stride changes the size.
-    return (size - 1) // stride + 1
 
 
 RESNET48 = SearchSpace()

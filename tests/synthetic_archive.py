@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from kit import __version__
+from kit.costs import layers, macs, params
 from kit.events import (
     EvaluationFinished,
     EvaluationStarted,
@@ -25,15 +26,15 @@ from kit.events import (
     to_line,
 )
 from kit.pool import Pool, draw_pool
+from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
-from kit.search_space import Architecture, layers, macs, params
+from kit.search_space import Architecture
 from kit.submission import layout
 from kit.submission.documents import derived_members
 from kit.submission.members import LocalMembers
 from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 from kit.submission.tensors import expected_shapes, folded, prefixes, supernet_shapes
-from kit.truth_file import load_truth, rank_predictions, shipped_truths
 
 IMAGES = 360
 EPOCHS, STEPS_PER_EPOCH = 2, 3

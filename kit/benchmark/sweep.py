@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from kit.benchmark.timing import time_in_turn
+from kit.costs import macs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
 from kit.pool import Pool
 from kit.randomness import derive_seed
 from kit.recipe import Profile
-from kit.search_space import Architecture, macs
+from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate
 from kit.supernet.prefix import grow, tree_macs

@@ -30,7 +30,7 @@ def architecture(
 
 
 def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:
-    from kit.search_space import macs, params
+    from kit.costs import macs, params
 
     space, classes = profile.search_space, profile.num_classes
     return {
@@ -47,7 +47,7 @@ def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:
 
 
 def _draw(parsed: "Architecture", profile: "Profile") -> None:
-    from kit.search_space import layers
+    from kit.costs import layers
 
     space = profile.search_space
     network = list(layers(parsed, space=space, resolution=profile.resolution, num_classes=profile.num_classes))

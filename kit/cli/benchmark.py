@@ -170,7 +170,7 @@ def dashboard(
     json: JsonOption = False,
 ) -> None:
     """First paint, memory, keys and load of `kit dashboard`, measured from outside, in a pseudo-terminal."""
-    from kit.dashboard.benchmark import benchmark_dashboard
+    from kit.benchmark.dashboard import benchmark_dashboard
 
     narrate(f"a log of {events:,} events, a table of {rows:,} rows, {seconds:.0f} s of watching; takes a minute or two")
     result = benchmark_dashboard(events=events, rows=rows, seconds=seconds)

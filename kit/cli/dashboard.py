@@ -95,10 +95,10 @@ def _options(
     from functools import partial
 
     from kit.dashboard.app import Options
-    from kit.dashboard.event_source import follow
-    from kit.dashboard.replay import replay
     from kit.dashboard.settings import load_settings, settings_path
     from kit.dashboard.themes import shows_unicode
+    from kit.watch.log_reader import follow
+    from kit.watch.replay import replay
 
     return Options(
         runs=runs.absolute(),

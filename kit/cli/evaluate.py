@@ -51,8 +51,8 @@ def evaluate(
 ) -> None:
     """Calibrate each sub-network's BN, score it, write predictions. The same command continues."""
     from kit.pipeline.evaluate import EvaluationRequest
+    from kit.ranking.truth_file import find_truth
     from kit.recipe import load_profile
-    from kit.truth_file import find_truth
 
     request = EvaluationRequest(
         target=target,

@@ -28,8 +28,8 @@ def rank(
 ) -> None:
     """Correlate predictions with stand-alone accuracies, joined by code, with 95 % intervals."""
     from kit.pool import load_pool
+    from kit.ranking.truth_file import find_truth, load_truth, rank_predictions
     from kit.recipe import load_profile
-    from kit.truth_file import find_truth, load_truth, rank_predictions
 
     path = find_truth(truth)
     loaded = load_truth(path)

@@ -15,10 +15,7 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from kit.dashboard.bindings import SCREENS, TITLES, actions, bindings
-from kit.dashboard.event_source import Reading, follow
 from kit.dashboard.messages import ProcessEnded, RunRead, RunsRead
-from kit.dashboard.processes import Started, start_detached
-from kit.dashboard.runs_source import RunSummary, follow_runs
 from kit.dashboard.screens import SCREEN_CLASSES
 from kit.dashboard.screens.base import KitScreen
 from kit.dashboard.settings import THEMES, Settings
@@ -26,6 +23,9 @@ from kit.dashboard.themes import KIT_THEMES, AsciiFilter, StyledFilter
 from kit.dashboard.widgets.dialogs import Ask, Confirm
 from kit.errors import KitError
 from kit.run_dir import RunDirectory
+from kit.watch.log_reader import Reading, follow
+from kit.watch.processes import Started, start_detached
+from kit.watch.run_list import RunSummary, follow_runs
 
 Follow = Callable[[RunDirectory, Callable[[Reading], None], threading.Event], None]
 NO_READING = Reading()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from textual.message import Message
 
-from kit.dashboard.event_source import Reading
-from kit.dashboard.runs_source import RunSummary
+from kit.watch.log_reader import Reading
+from kit.watch.run_list import RunSummary
 
 
 class RunRead(Message):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.dashboard.text import shown_path
 from kit.errors import KitError
+from kit.watch.text import shown_path
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp

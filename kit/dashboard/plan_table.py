@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from kit.dashboard.log_lines import report_value
-from kit.dashboard.text import count, duration, number, size
 from kit.dashboard.widgets.table import Cell, Column
+from kit.watch.event_text import report_value
+from kit.watch.text import count, duration, number, size
 
 COLUMNS = (
     Column("phase", 10),

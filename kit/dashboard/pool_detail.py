@@ -7,13 +7,13 @@ from pathlib import Path
 
 from textual.content import Content
 
-from kit.dashboard.pool_rows import TEXT_COLUMNS, PoolRows
-from kit.dashboard.run_files import PoolView
-from kit.dashboard.text import clean
 from kit.dashboard.widgets.network import code_parts, cost_lines, network, short_number
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.recipe import Profile
 from kit.search_space import Architecture
+from kit.watch.pool_rows import TEXT_COLUMNS, PoolRows
+from kit.watch.run_files import PoolView
+from kit.watch.text import clean
 
 Part = str | tuple[str, str]
 

@@ -8,9 +8,9 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from kit.dashboard.pool_rows import Progress
-from kit.dashboard.run_files import PoolView, read_pool
 from kit.run_dir import RunDirectory
+from kit.watch.pool_rows import Progress
+from kit.watch.run_files import PoolView, read_pool
 
 PAUSE = 5.0
 """Seconds between two looks at a run that is scoring, or ten times what a look takes."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from textual.worker import Worker, get_current_worker
 
-from kit.dashboard.processes import Started
-from kit.dashboard.text import count
 from kit.dashboard.widgets.table import Cell, Column
+from kit.watch.processes import Started
+from kit.watch.text import count
 
 INTERVAL = 0.3
 SHOWN_BYTES = 64 * 1024

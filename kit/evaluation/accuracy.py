@@ -9,6 +9,7 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from kit.data import Batch
+from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
@@ -31,20 +32,6 @@ class EvaluationImages:
     """Record the walk over a unit's tree once and replay it for every batch. Prefix tree on a GPU only."""
     fold: bool = False
     """Multiply calibrated BN into the convolutions before classifying: faster, and rounds differently. Prefix tree only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Correct predictions of one calibrated sub-network on the validation images."""
-
-    architecture: Architecture
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """Top-1, a fraction."""
-        return self.correct / self.images
 
 
 def evaluate_architectures(

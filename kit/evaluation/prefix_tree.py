@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kit.data import Batch
-from kit.evaluation.accuracy import EvaluationImages, Score
+from kit.evaluation.accuracy import EvaluationImages
 from kit.evaluation.cuda_graph import CapturedCount
 from kit.evaluation.memory import in_halves
 from kit.evaluation.units import Unit, plan_units
+from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import elastic_conv, precision

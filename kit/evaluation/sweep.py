@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from torch._C._distributed_c10d import Store
 
 from kit.errors import CommunicationError
-from kit.evaluation.accuracy import Score
 from kit.evaluation.prefix_tree import Tick
-from kit.evaluation.results import ResultsFile
 from kit.evaluation.units import Unit
 from kit.process_group import ProcessGroup, lost_processes
+from kit.results import ResultsFile, Score
 
 LOOK_SECONDS = 0.2
 

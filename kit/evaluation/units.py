@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from kit.costs import macs
 from kit.randomness import derive_random
-from kit.search_space import Architecture, macs
+from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import pieces
 

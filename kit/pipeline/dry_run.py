@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kit.costs import macs, params
 from kit.data import Batch
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
 from kit.pipeline.request import ResolvedRun, run_id
 from kit.randomness import derive_random
 from kit.recipe import Phase
-from kit.search_space import Architecture, SearchSpace, macs, params
+from kit.search_space import Architecture, SearchSpace
 from kit.supernet import ElasticResNet
 from kit.training.losses import Path as TrainedPath
 from kit.training.trainer import StepRunner

@@ -14,10 +14,10 @@ from kit.pipeline.request import open_pool, open_profile_data
 from kit.pipeline.scoring import Method, ScoringJob, score_pool
 from kit.pool import Pool
 from kit.process_group import ProcessGroup
+from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, load_profile
 from kit.run_dir import RunDirectory, find_run, require_directory
 from kit.supernet.weights import load_supernet
-from kit.truth_file import load_truth, shipped_truths
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from kit import __version__
+from kit.costs import macs, params
 from kit.files import sha256_of_file, write_bytes, write_json
 from kit.pipeline.scored_run import ScoredRun
-from kit.search_space import macs, params
 from kit.submission import layout
 from kit.submission.calibrated import calibrate_as_scored, save_calibrated
 from kit.submission.onnx_export import check_graph, check_parity, describe_graph, export_onnx

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError
 from kit.events import RankSoFar
-from kit.truth_file import Truth
+from kit.ranking.truth_file import Truth
 
 GROWTH = 1.25
 """Measuring takes longer the more there is: each time there has to be a quarter more."""

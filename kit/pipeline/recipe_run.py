@@ -15,10 +15,10 @@ from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
 from kit.process_group import ProcessGroup
+from kit.ranking.truth_file import Joined, load_truth, rank_predictions, shipped_truths
 from kit.recipe import Profile
 from kit.run_dir import RunDirectory
 from kit.supernet.weights import load_supernet, save_weights
-from kit.truth_file import Joined, load_truth, rank_predictions, shipped_truths
 
 DURABLE = (PhaseFinished, RunFinished, RunStopped)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kit.errors import InputError
-from kit.evaluation import EvaluationImages, ResultsFile
+from kit.evaluation import EvaluationImages
 from kit.events import PhaseFinished, PhaseReused, RunFinished, RunStarted, read_events
 from kit.files import read_json, sha256_of_file
 from kit.pipeline.compute import compute_differences, recorded_environment
@@ -13,6 +13,7 @@ from kit.pipeline.evaluate import Evaluation, EvaluationRequest
 from kit.pipeline.scoring import ScoringJob, evaluation_images
 from kit.pool import Pool, load_pool
 from kit.recipe import load_profile
+from kit.results import ResultsFile
 from kit.run_dir import RunDirectory
 from kit.submission.figures import pool_macs
 from kit.submission.readiness import missing_step

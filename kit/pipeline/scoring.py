@@ -10,19 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kit.costs import macs
 from kit.data import Batch, Data, normalize
-from kit.evaluation import (
-    EvaluationImages,
-    ResultsFile,
-    Score,
-    Unit,
-    changed_by_folding,
-    evaluate_architectures,
-    plan_units,
-    score_unit,
-)
+from kit.evaluation import EvaluationImages, Unit, changed_by_folding, evaluate_architectures, plan_units, score_unit
 from kit.evaluation.prefix_tree import Tick
-from kit.evaluation.results import Counts
 from kit.evaluation.sweep import ScoreUnit, UnitDone, sweep
 from kit.evaluation.units import UNIT_SIZE
 from kit.events import EvaluationFinished, EvaluationStarted, Event, Note, RankSoFar, SubnetEvaluated
@@ -30,7 +21,8 @@ from kit.files import content_key
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.recipe import Profile
-from kit.search_space import Architecture, macs
+from kit.results import Counts, ResultsFile, Score
+from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import grow, tree_macs
 from kit.training.trainer import Hardware

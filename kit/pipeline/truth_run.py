@@ -13,12 +13,12 @@ from kit.files import content_key, read_json, write_json
 from kit.pipeline.request import open_profile_data
 from kit.pipeline.signals import StopFlag
 from kit.pool import draw_pool
+from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import Profile
 from kit.records import appending, read_records
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 from kit.search_space import Architecture
 from kit.truth import BenchSettings, StandaloneScore, Unit, train_units
-from kit.truth_file import Truth, write_truth
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,7 @@ def make_figures(members: Members, architectures: list[Architecture], history: H
 
 def _against_truth(profile: Profile, submission: Mapping[str, Any], rank: Mapping[str, Any]) -> bytes | None:
     # Imported when there is a rank, because it imports scipy.
-    from kit.truth_file import load_truth, shipped_truths
+    from kit.ranking.truth_file import load_truth, shipped_truths
 
     path = shipped_truths().get(profile.name)
     if path is None:

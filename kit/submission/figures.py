@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from kit.search_space import STAGES, Architecture, SearchSpace, layers
+from kit.costs import layers
+from kit.search_space import STAGES, Architecture, SearchSpace
 from kit.submission.history import History
 
 WIDTH, HEIGHT = 640, 400

@@ -18,8 +18,9 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from kit import __version__
+from kit.costs import layers
 from kit.errors import StorageError
-from kit.search_space import Architecture, SearchSpace, layers
+from kit.search_space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.costs import layers
 from kit.errors import InputError, StorageError
 from kit.files import parse_json
-from kit.search_space import Architecture, SearchSpace, layers
+from kit.search_space import Architecture, SearchSpace
 
 METADATA = "__metadata__"
 NOTE = "kit"

@@ -9,7 +9,8 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kit.search_space import IN_CHANNELS, RESNET48, SLOTS, Architecture, SearchSpace, Stem
+from kit.costs import IN_CHANNELS
+from kit.search_space import RESNET48, SLOTS, Architecture, SearchSpace, Stem
 from kit.supernet.slicing import leading_slice
 
 

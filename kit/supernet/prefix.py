@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kit.search_space import IN_CHANNELS, Architecture, SearchSpace, layers
+from kit.costs import IN_CHANNELS, layers
+from kit.search_space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True, slots=True, order=True)

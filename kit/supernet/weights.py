@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from kit.errors import InputError, StorageError
 from kit.search_space import RESNET48, SLOTS, SearchSpace
-from kit.supernet.checkpoint_file import (
+from kit.supernet.elastic import ElasticResNet
+from kit.supernet.few_shot import FewShotSupernet
+from kit.supernet.tensor_files import (
     WeightsFile,
     WeightsFormat,
     format_of,
@@ -17,8 +19,6 @@ from kit.supernet.checkpoint_file import (
     read_weights_file,
     write_weights_file,
 )
-from kit.supernet.elastic import ElasticResNet
-from kit.supernet.few_shot import FewShotSupernet
 
 __all__ = ["export_weights", "format_of", "load_supernet", "load_weights", "read_metadata", "save_weights", "sse34_cells"]
 

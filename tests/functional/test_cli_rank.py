@@ -9,8 +9,8 @@ from kit.cli.main import main
 from kit.cli.rank import describe
 from kit.correlation import rank_correlation
 from kit.pool import Pool, draw_pool, write_predictions
+from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import load_profile
-from kit.truth_file import Truth, write_truth
 
 STATISTICS = {"pearson", "kendall", "spearman"}
 SPACE = load_profile("nano").search_space

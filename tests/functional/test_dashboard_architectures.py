@@ -10,13 +10,13 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from kit.dashboard.app import DashboardApp
-from kit.dashboard.filter_language import FilterError
 from kit.dashboard.screens.architectures import ArchitecturesScreen
 from kit.dashboard.screens.code_editor import CodeEditor
 from kit.dashboard.widgets.dialogs import Ask
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.pool import draw_pool, load_pool, write_predictions
 from kit.search_space import PUBLISHED, RESNET48
+from kit.watch.filter_language import FilterError
 
 NASTY = "[red]evil[/red] [link=x]\x1b[31m"
 

@@ -19,13 +19,13 @@ import pytest
 from dashboard_tools import FASHION, copy_runs, open_app, text_of, wait_for
 from textual.widgets import Button, Input
 
-from kit.dashboard.processes import KIT, run_json, start_detached
-from kit.dashboard.run_actions import continue_arguments
 from kit.dashboard.screens.start import StartScreen
 from kit.dashboard.widgets.dialogs import Confirm
 from kit.errors import KitError
 from kit.run_dir import RunDirectory, describe_run
 from kit.submission.checks import check_archive
+from kit.watch.processes import KIT, run_json, start_detached
+from kit.watch.run_actions import continue_arguments
 
 TINY = (
     "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=120 "
@@ -166,7 +166,7 @@ class TestRuns:
 
     def test_killing_whoever_started_a_run_leaves_it_alone(self, small: Any, tmp_path: Path) -> None:
         script = (
-            "import sys, time\nfrom pathlib import Path\nfrom kit.dashboard.processes import start_detached\n"
+            "import sys, time\nfrom pathlib import Path\nfrom kit.watch.processes import start_detached\n"
             f"start_detached('small', {small.arguments()!r}, runs=Path({str(small.runs)!r}))\ntime.sleep(600)"
         )
         parent = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)

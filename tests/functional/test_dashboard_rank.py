@@ -9,15 +9,15 @@ from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app,
 from textual.widgets import Input
 
 from kit.dashboard.app import DashboardApp
-from kit.dashboard.rank_data import METRIC_TITLES, METRICS
 from kit.dashboard.screens.architectures import ArchitecturesScreen
 from kit.dashboard.screens.rank import PANELS, RankScreen
 from kit.dashboard.widgets.dialogs import Ask
 from kit.dashboard.widgets.plot import CurveView, Points
 from kit.events import EvaluationFinished, EventLog, RankSoFar
 from kit.pool import load_pool
+from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.records import appending
-from kit.truth_file import load_truth, shipped_truths
+from kit.watch.rank_data import METRIC_TITLES, METRICS
 
 NASTY = "[red]evil[/red] [link=x]\x1b[31m"
 

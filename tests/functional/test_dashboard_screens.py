@@ -11,18 +11,18 @@ import pytest
 from dashboard_tools import FASHION, copy_runs, open_app, text_of, wait_for
 from textual.pilot import Pilot
 
-from kit.dashboard.replay import replay
 from kit.dashboard.screens.compare import CompareScreen
 from kit.dashboard.screens.run import RunScreen
 from kit.dashboard.screens.runs import RunsScreen
 from kit.dashboard.screens.system import SystemScreen
-from kit.dashboard.system_probe import Probe, is_kit, parse_gpu
 from kit.dashboard.widgets.dialogs import Confirm
 from kit.dashboard.widgets.log_table import LogTable
 from kit.dashboard.widgets.plot import CurveView
 from kit.dashboard.widgets.table import VirtualTable
 from kit.events import EventLog, Note
 from kit.run_dir import RunDirectory
+from kit.watch.replay import replay
+from kit.watch.system_probe import Probe, is_kit, parse_gpu
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kit.search_space import RESNET48, macs, params
+from kit.costs import macs, params
+from kit.search_space import RESNET48
 from kit.supernet import ElasticResNet
 from kit.supernet.pdparams import to_paddle
 from kit.supernet.weights import export_weights, load_weights

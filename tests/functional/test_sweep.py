@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from kit.cli.launch import OPTIONS, _own_arguments
+from kit.costs import macs
 from kit.pool import draw_pool, load_pool, write_predictions
+from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import load_profile
 from kit.records import read_records
-from kit.search_space import macs
-from kit.truth_file import Truth, write_truth
 
 
 def large_pool(small, name="pool.json", count=1400, seed=7):

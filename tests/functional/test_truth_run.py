@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from kit.ranking.truth_file import load_truth
 from kit.records import read_records
-from kit.truth_file import load_truth
 
 
 def arguments(small, *options, runs=None, workers=1):

@@ -12,7 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_archive import data_members, synthetic, whole
 
-from kit.dashboard.archives import (
+from kit.dashboard.submission_jobs import check_sample, last_lines, reproduced_rows
+from kit.errors import InputError, StorageError
+from kit.pipeline.scored_run import _missing_step
+from kit.run_dir import RunDirectory
+from kit.submission import layout
+from kit.submission.archive import write_archive, write_tar
+from kit.submission.archives import (
     MISSING,
     SEAL,
     UNLISTED,
@@ -24,15 +30,9 @@ from kit.dashboard.archives import (
     verdict,
     what_is_missing,
 )
-from kit.dashboard.event_source import LogReader
-from kit.dashboard.run_state import RunState
-from kit.dashboard.submission_jobs import check_sample, last_lines, reproduced_rows
-from kit.errors import InputError, StorageError
-from kit.pipeline.scored_run import _missing_step
-from kit.run_dir import RunDirectory
-from kit.submission import layout
-from kit.submission.archive import write_archive, write_tar
 from kit.submission.checks import CheckReport, Finding, check_archive
+from kit.watch.log_reader import LogReader
+from kit.watch.run_state import RunState
 
 RUN = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 VERSION = (1, 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.dashboard.filter_language import (
+from kit.watch.filter_language import (
     ANY,
     FIELDS,
     NUMBERS,

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.dashboard.filter_language import parse_filter
-from kit.dashboard.pool_rows import PoolRows, make_rows, parse_codes, ranks
-from kit.dashboard.pool_selection import PoolSelection
+from kit.costs import macs, params
 from kit.errors import InputError
 from kit.pool import Entry
 from kit.recipe import load_profile, load_recipe
-from kit.search_space import RESNET48, InvalidArchitectureError, macs, params
+from kit.search_space import RESNET48, InvalidArchitectureError
 from kit.submission.selection import Scored, pareto_front
+from kit.watch.filter_language import parse_filter
+from kit.watch.pool_rows import PoolRows, make_rows, parse_codes, ranks
+from kit.watch.pool_selection import PoolSelection
 
 IMAGES = 40
 IMAGENET, FASHION = load_profile("imagenet"), load_profile("fashion")

@@ -15,8 +15,6 @@ from textual.content import Content
 
 from kit.correlation import Interval, rank_correlation
 from kit.dashboard.pool_detail import fit_columns, row_cells
-from kit.dashboard.rank_data import METRICS, Comparison, compare, outliers, trend
-from kit.dashboard.run_files import PoolView, Scores, read_pool, read_scores, read_settings
 from kit.dashboard.widgets.forest import Mark, forest
 from kit.dashboard.widgets.network import code_parts, network, short_number
 from kit.dashboard.widgets.table import VirtualTable
@@ -26,6 +24,8 @@ from kit.recipe import load_profile
 from kit.records import appending
 from kit.run_dir import RunDirectory
 from kit.search_space import RESNET48
+from kit.watch.rank_data import METRICS, Comparison, compare, outliers, trend
+from kit.watch.run_files import PoolView, Scores, read_pool, read_scores, read_settings
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 FASHION, IMAGENET = load_profile("fashion"), load_profile("imagenet")

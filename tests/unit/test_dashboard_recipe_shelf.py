@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.dashboard.recipe_shelf import Entry, RecipeShelf, origin_name, resolve, split_overrides
 from kit.errors import InputError
 from kit.recipe import copy_recipe, load_profile, load_recipe, profile_names, recipe_names, recipe_path
 from kit.recipe.origins import DEFAULT, OVERRIDE
 from kit.recipe.writing import inline
 from kit.run_dir import RunDirectory
+from kit.watch.recipe_shelf import Entry, RecipeShelf, origin_name, resolve, split_overrides
 
 RUN = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 

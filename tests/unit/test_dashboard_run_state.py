@@ -8,10 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.dashboard.run_curves import joined, phase_curves
-from kit.dashboard.run_fold import RunFold
-from kit.dashboard.run_state import RunState
-from kit.dashboard.series import Series
 from kit.events import (
     CandidateReplaced,
     EvaluationFinished,
@@ -28,6 +24,10 @@ from kit.events import (
     SubnetEvaluated,
     UnknownEvent,
 )
+from kit.watch.run_curves import joined, phase_curves
+from kit.watch.run_fold import RunFold
+from kit.watch.run_state import RunState
+from kit.watch.series import Series
 
 finite = st.floats(-1e6, 1e6)
 

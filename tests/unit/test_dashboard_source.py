@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.dashboard.event_source import FULL, MAX_LINE, LogReader, Reading, first_look, follow, is_sampled
-from kit.dashboard.liveness import Liveness, check_may_signal, holder
-from kit.dashboard.log_lines import clock, describe, parse_event, report_value
-from kit.dashboard.replay import replay
-from kit.dashboard.run_state import RunState
-from kit.dashboard.runs_source import RunSummary, follow_runs
 from kit.errors import StorageError
 from kit.events import EventLog, Note, RunFinished, RunStarted, StepDone, to_line
 from kit.run_dir import RunDirectory, describe_run
+from kit.watch.event_text import clock, describe, parse_event, report_value
+from kit.watch.liveness import Liveness, check_may_signal, holder
+from kit.watch.log_reader import FULL, MAX_LINE, LogReader, Reading, first_look, follow, is_sampled
+from kit.watch.replay import replay
+from kit.watch.run_list import RunSummary, follow_runs
+from kit.watch.run_state import RunState
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "runs"
 FASHION = RunDirectory(DATA / "full-fashion-s0")

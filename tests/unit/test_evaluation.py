@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kit.data import Batch
-from kit.evaluation import EvaluationImages, ResultsFile, Score, evaluate_architectures
+from kit.evaluation import EvaluationImages, evaluate_architectures
 from kit.records import appending
+from kit.results import ResultsFile, Score
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.costs import macs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
 from kit.evaluation.units import spread
-from kit.search_space import SearchSpace, Stem, macs
+from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
 from kit.supernet.prefix import grow, tree_macs

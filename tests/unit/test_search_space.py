@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.costs import macs, params
 from kit.pool import load_pool
 from kit.recipe import load_recipe
-from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError, SearchSpace, macs, params
+from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError, SearchSpace
 
 FULL = "1558511111111111111111111111111111111111111111111111"
 SEEDS = st.integers(0, 2**32)

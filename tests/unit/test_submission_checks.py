@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic, whole
 
+from kit.costs import macs
 from kit.errors import InputError, StorageError
 from kit.events import EvaluationFinished, Note, RunStarted, RunStopped, from_line, to_line
 from kit.recipe import load_profile
-from kit.search_space import PUBLISHED, RESNET48, macs
+from kit.search_space import PUBLISHED, RESNET48
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
 from kit.submission.checks import CheckReport, check_archive, rule_ids

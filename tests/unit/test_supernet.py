@@ -11,7 +11,8 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit.search_space import PUBLISHED, RESNET48, SLOTS, SearchSpace, Stem, macs, params
+from kit.costs import macs, params
+from kit.search_space import PUBLISHED, RESNET48, SLOTS, SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
 

@@ -2,11 +2,12 @@ import json
 
 import pytest
 
+from kit.costs import macs, params
 from kit.errors import InputError, StorageError
 from kit.pool import Pool, draw_pool, write_predictions
+from kit.ranking.truth_file import Truth, find_truth, load_truth, rank_predictions, shipped_truths, write_truth
 from kit.recipe import load_profile
-from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError, macs, params
-from kit.truth_file import Truth, find_truth, load_truth, rank_predictions, shipped_truths, write_truth
+from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError
 
 POOL = draw_pool(PUBLISHED, 8, seed=0).with_accuracies([0.5, 0.6, 0.55, 0.7, 0.65, 0.4, 0.45, 0.8])
 SETTING = {"space": RESNET48, "resolution": 224, "num_classes": 1000}

@@ -11,20 +11,20 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.filter_language import HELP, FilterError, parse_filter
 from kit.dashboard.onnx_export import ask_to_export
 from kit.dashboard.pool_detail import EXPORTED, Subject, detail, exported, facts, fit_columns, row_cells
 from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
-from kit.dashboard.pool_rows import PoolRows
-from kit.dashboard.pool_selection import PoolSelection
-from kit.dashboard.run_files import PoolView
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import clean
 from kit.dashboard.widgets.bars import FilterBar
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.table import Cell, VirtualTable
 from kit.search_space import Architecture
+from kit.watch.filter_language import HELP, FilterError, parse_filter
+from kit.watch.log_reader import Reading
+from kit.watch.pool_rows import PoolRows
+from kit.watch.pool_selection import PoolSelection
+from kit.watch.run_files import PoolView
+from kit.watch.text import clean
 
 LOW = 34
 """Rows of the detail pane below which stages are drawn in one line each."""

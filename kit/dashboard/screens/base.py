@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
 from kit.dashboard.widgets.bars import FilterBar, TopBar
+from kit.watch.log_reader import Reading
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp

@@ -13,11 +13,11 @@ from textual.widgets import Input, Static
 
 from kit.dashboard.bindings import bindings
 from kit.dashboard.pool_detail import Subject
-from kit.dashboard.pool_rows import PoolRows
-from kit.dashboard.text import clean, number
 from kit.dashboard.widgets.network import cost_lines, network
 from kit.recipe import Profile
 from kit.search_space import CODE_LENGTH, Architecture, InvalidArchitectureError
+from kit.watch.pool_rows import PoolRows
+from kit.watch.text import clean, number
 
 RULER = "i└dp┘s└stage 1─┘└stage 2─┘└───stage 3────┘└stage 4─┘"
 """What the digits stand for: image size, depths, stem, then two width digits per block."""

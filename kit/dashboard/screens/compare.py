@@ -13,18 +13,18 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import LogReader
-from kit.dashboard.log_lines import report_value
-from kit.dashboard.run_curves import joined, phase_curves
-from kit.dashboard.run_state import RunState
 from kit.dashboard.screens.base import Rows, as_text
-from kit.dashboard.text import count, duration, number
 from kit.dashboard.widgets.bars import TopBar
 from kit.dashboard.widgets.plot import COLOURS, CurveView, Line
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import StorageError
 from kit.files import read_json
 from kit.run_dir import RunDirectory
+from kit.watch.event_text import report_value
+from kit.watch.log_reader import LogReader
+from kit.watch.run_curves import joined, phase_curves
+from kit.watch.run_state import RunState
+from kit.watch.text import count, duration, number
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp

@@ -16,13 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.filter_language import HELP, Filter, FilterError, parse_filter
 from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
-from kit.dashboard.rank_data import METRIC_TITLES, METRICS, Comparison, Metric, Moment, compare, outliers
-from kit.dashboard.run_files import PoolView
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import clean
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.outlier_table import EXPORTED, OutlierTable, exported
 from kit.dashboard.widgets.plot import CurveView
@@ -30,7 +25,12 @@ from kit.dashboard.widgets.rank_panel import nothing_to_rank, rank_figures, rank
 from kit.dashboard.widgets.rank_plots import history, scatter
 from kit.dashboard.widgets.table import VirtualTable
 from kit.errors import KitError
-from kit.truth_file import shipped_truths
+from kit.ranking.truth_file import shipped_truths
+from kit.watch.filter_language import HELP, Filter, FilterError, parse_filter
+from kit.watch.log_reader import Reading
+from kit.watch.rank_data import METRIC_TITLES, METRICS, Comparison, Metric, Moment, compare, outliers
+from kit.watch.run_files import PoolView
+from kit.watch.text import clean
 
 PANELS = ("scatter", "figures", "outliers", "history")
 BEAT = 0.6

@@ -14,15 +14,15 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.processes import run_json
-from kit.dashboard.recipe_shelf import DROP, Entry, RecipeShelf, Resolved, check_overrides, resolve, split_overrides
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import clean, count, shown_path
 from kit.dashboard.widgets.recipe_panel import PANELS, Plan, RecipePanel
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import KitError
 from kit.recipe import copy_recipe, load_profile, load_recipe
+from kit.watch.log_reader import Reading
+from kit.watch.processes import run_json
+from kit.watch.recipe_shelf import DROP, Entry, RecipeShelf, Resolved, check_overrides, resolve, split_overrides
+from kit.watch.text import clean, count, shown_path
 
 INTERVAL = 2.0
 STYLES = {"shipped": "muted", "yours": "accent", "run": "good"}

@@ -13,13 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.run_actions import continue_arguments, stop_run
-from kit.dashboard.run_curves import KINDS, Kind, axis_title, phase_curves
-from kit.dashboard.run_state import PhaseState, RunState
 from kit.dashboard.screens.base import KitScreen, Rows
 from kit.dashboard.screens.runs import ask_to_stop, bar
-from kit.dashboard.text import clean, number, percent
 from kit.dashboard.widgets.log_table import LogTable, read_line
 from kit.dashboard.widgets.plot import CurveView, Line, Points
 from kit.dashboard.widgets.run_details import PHASE_MARKS
@@ -29,6 +24,11 @@ from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import KitError
 from kit.files import read_json
 from kit.run_dir import RunDirectory
+from kit.watch.log_reader import Reading
+from kit.watch.run_actions import continue_arguments, stop_run
+from kit.watch.run_curves import KINDS, Kind, axis_title, phase_curves
+from kit.watch.run_state import PhaseState, RunState
+from kit.watch.text import clean, number, percent
 
 PHASE_COLUMNS = (
     Column("phase", 11),

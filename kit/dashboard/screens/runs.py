@@ -14,16 +14,16 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.log_lines import clock
-from kit.dashboard.run_actions import continue_arguments, remove, stop_run
-from kit.dashboard.runs_source import RunSummary
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.text import count, duration, number, percent, shown_path
 from kit.dashboard.widgets.bars import STATUS_MARKS
 from kit.dashboard.widgets.run_details import run_details
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import KitError
+from kit.watch.event_text import clock
+from kit.watch.log_reader import Reading
+from kit.watch.run_actions import continue_arguments, remove, stop_run
+from kit.watch.run_list import RunSummary
+from kit.watch.text import count, duration, number, percent, shown_path
 
 STYLES = {"running": "good", "stopped": "warn", "crashed": "bad", "damaged": "bad", "queued": "muted"}
 BAR = 8

@@ -13,10 +13,10 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from kit.dashboard.bindings import bindings
 from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
-from kit.dashboard.processes import run_json
 from kit.dashboard.widgets.table import Cell, VirtualTable
 from kit.errors import KitError
 from kit.recipe import profile_names, recipe_names
+from kit.watch.processes import run_json
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp

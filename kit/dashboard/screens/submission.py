@@ -12,7 +12,16 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static, Tree
 
-from kit.dashboard.archives import (
+from kit.dashboard.bindings import bindings
+from kit.dashboard.screens.base import KitScreen, Rows
+from kit.dashboard.submission_jobs import check_new_archive, check_sample
+from kit.dashboard.widgets.archive_tree import ArchiveTree
+from kit.dashboard.widgets.checks_panel import STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
+from kit.dashboard.widgets.job_panel import JobPanel
+from kit.dashboard.widgets.table import VirtualTable
+from kit.errors import KitError
+from kit.run_dir import RunDirectory
+from kit.submission.archives import (
     ArchiveFile,
     ArchiveShelf,
     Check,
@@ -23,18 +32,9 @@ from kit.dashboard.archives import (
     require_archive,
     verdict,
 )
-from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
-from kit.dashboard.processes import run_json
-from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.submission_jobs import check_new_archive, check_sample
-from kit.dashboard.text import clean, count, shown_path, size
-from kit.dashboard.widgets.archive_tree import ArchiveTree
-from kit.dashboard.widgets.checks_panel import STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
-from kit.dashboard.widgets.job_panel import JobPanel
-from kit.dashboard.widgets.table import VirtualTable
-from kit.errors import KitError
-from kit.run_dir import RunDirectory
+from kit.watch.log_reader import Reading
+from kit.watch.processes import run_json
+from kit.watch.text import clean, count, shown_path, size
 
 INTERVAL = 2.0
 PANELS = {

@@ -14,13 +14,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.event_source import Reading
 from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.system_probe import Gpu, KitProcess, Probe, Sample
-from kit.dashboard.text import clean, duration, size
 from kit.dashboard.widgets.plot import BLOCKS
 from kit.dashboard.widgets.run_header import progress_bar
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.watch.log_reader import Reading
+from kit.watch.system_probe import Gpu, KitProcess, Probe, Sample
+from kit.watch.text import clean, duration, size
 
 INTERVAL = 2.0
 FIRST = 0.2

@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from kit.dashboard.archives import WRONG, Member
 from kit.dashboard.bindings import bindings
-from kit.dashboard.text import clean, size
+from kit.submission.archives import WRONG, Member
 from kit.submission.layout import code_of
+from kit.watch.text import clean, size
 
 MAX_SHOWN = 2000
 GUIDE = 2

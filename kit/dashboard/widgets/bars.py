@@ -10,7 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from kit.dashboard.bindings import SCREENS, TITLES
-from kit.dashboard.text import clean
+from kit.watch.text import clean
 
 STATUS_STYLES = {
     "running": "$text-success",

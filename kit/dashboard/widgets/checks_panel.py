@@ -7,10 +7,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from kit.dashboard.archives import ArchiveFile, Check, Export
 from kit.dashboard.plan_table import scientific
-from kit.dashboard.text import clean, number, size
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.submission.archives import ArchiveFile, Check, Export
+from kit.watch.text import clean, number, size
 
 MARKS = {"pass": ("✓ pass", "good"), "fail": ("✗ fail", "bad"), "warning": ("! warn", "warn")}
 STYLES = {"pass": "$text-success", "fail": "bold $text-error", "warning": "$text-warning", "": "$text-muted"}

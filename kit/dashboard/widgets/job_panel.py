@@ -11,12 +11,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from kit.dashboard.processes import run_json
 from kit.dashboard.submission_jobs import REPRODUCED, Job, follow_build, reproduced_rows, reproduced_summary
-from kit.dashboard.text import clean, duration
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import KitError
 from kit.run_dir import RunDirectory
+from kit.watch.processes import run_json
+from kit.watch.text import clean, duration
 
 if TYPE_CHECKING:
     from kit.dashboard.app import DashboardApp

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kit.dashboard.log_lines import clock, describe, parse_event
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.events import (
     CandidateReplaced,
@@ -20,6 +19,7 @@ from kit.events import (
     RunStopped,
     UnknownEvent,
 )
+from kit.watch.event_text import clock, describe, parse_event
 
 STYLES = {
     **dict.fromkeys((PhaseStarted, PhaseFinished, PhaseReused, EvaluationStarted, EvaluationFinished), "accent"),

@@ -2,8 +2,9 @@
 
 from textual.content import Content
 
+from kit.costs import layers, macs, params
 from kit.recipe import Profile
-from kit.search_space import Architecture, layers, macs, params
+from kit.search_space import Architecture
 
 Part = str | tuple[str, str]
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.dashboard.pool_detail import CODE_WIDTH
-from kit.dashboard.pool_rows import PoolRows
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.watch.pool_rows import PoolRows
 
 WIDE = (Column("rank error", 10, right=True), Column("predicted", 9, right=True), Column("true", 7, right=True))
 NARROW = (Column("error", 6, right=True), Column("true", 6, right=True))

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from kit.dashboard.series import Curve
+from kit.watch.series import Curve
 
 if TYPE_CHECKING:
     from kit.dashboard.widgets.kit_plot import KitPlot

@@ -3,11 +3,11 @@
 from textual.content import Content
 
 from kit.correlation import Correlations, Interval, RankReport
-from kit.dashboard.event_source import Reading
-from kit.dashboard.rank_data import METRIC_TITLES, OPPONENTS, Comparison, Metric, Moment
-from kit.dashboard.run_files import PoolView
-from kit.dashboard.text import clean, percent
 from kit.dashboard.widgets.forest import Mark, forest
+from kit.watch.log_reader import Reading
+from kit.watch.rank_data import METRIC_TITLES, OPPONENTS, Comparison, Metric, Moment
+from kit.watch.run_files import PoolView
+from kit.watch.text import clean, percent
 
 Part = str | tuple[str, str]
 CELL_COLOURS = ("primary", "accent", "success", "secondary", "error", "warning")

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.dashboard.rank_data import Comparison, Metric, Moment, trend
-from kit.dashboard.series import Curve
 from kit.dashboard.widgets.plot import Line, Points
 from kit.dashboard.widgets.rank_panel import cell_style
+from kit.watch.rank_data import Comparison, Metric, Moment, trend
+from kit.watch.series import Curve
 
 MOST = 1500
 """Points that are drawn; of more, every second, third, ... along the axis of the truth."""

@@ -11,13 +11,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
-from kit.dashboard.recipe_shelf import Entry, Resolved, origin_name
 from kit.dashboard.screens.base import Rows
-from kit.dashboard.text import clean
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.recipe import Setting, differences
 from kit.recipe.origins import DEFAULT, OVERRIDE
 from kit.recipe.writing import inline
+from kit.watch.recipe_shelf import Entry, Resolved, origin_name
+from kit.watch.text import clean
 
 PANELS = ("settings", "difference", "plan", "file")
 _PHASE_NAME = re.compile(r"phases\..+\.name")

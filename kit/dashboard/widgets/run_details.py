@@ -2,11 +2,11 @@
 
 from textual.content import Content
 
-from kit.dashboard.log_lines import clock, report_value
-from kit.dashboard.run_state import PhaseState, RunState
-from kit.dashboard.runs_source import RunSummary
-from kit.dashboard.text import clean, count, duration, number, percent, shown_path
 from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
+from kit.watch.event_text import clock, report_value
+from kit.watch.run_list import RunSummary
+from kit.watch.run_state import PhaseState, RunState
+from kit.watch.text import clean, count, duration, number, percent, shown_path
 
 Part = str | tuple[str, str]
 PHASE_MARKS = {"done": "✓", "reused": "↺", "running": "▶", "waiting": "·"}

@@ -2,12 +2,12 @@
 
 from textual.content import Content
 
-from kit.dashboard.event_source import Reading
-from kit.dashboard.log_lines import clock
-from kit.dashboard.run_state import PhaseState, RunState
-from kit.dashboard.text import clean, count, duration, number, percent
 from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
 from kit.dashboard.widgets.run_details import PHASE_MARKS, PHASE_STYLES
+from kit.watch.event_text import clock
+from kit.watch.log_reader import Reading
+from kit.watch.run_state import PhaseState, RunState
+from kit.watch.text import clean, count, duration, number, percent
 
 Part = str | tuple[str, str]
 SEPARATOR: Part = ("  ·  ", "$text-muted")

@@ -4,11 +4,11 @@ import re
 
 from textual.content import Content
 
-from kit.dashboard.event_source import Reading
-from kit.dashboard.log_lines import clock
-from kit.dashboard.run_state import PhaseState, RunState
-from kit.dashboard.text import clean, number
 from kit.search_space import SLOTS
+from kit.watch.event_text import clock
+from kit.watch.log_reader import Reading
+from kit.watch.run_state import PhaseState, RunState
+from kit.watch.text import clean, number
 
 Part = str | tuple[str, str]
 LARGEST_DIGITS = (3, 3, 5, 7)

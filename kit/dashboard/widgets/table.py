@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.text import clean
+from kit.watch.text import clean
 
 Cell = str | tuple[str, str]
 """Text, or text with one of `VirtualTable.STYLES`. Never markup."""

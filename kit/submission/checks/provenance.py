@@ -260,7 +260,7 @@ def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
 def _measure(submission: Submission) -> dict[str, Any] | None:
     """The rank of these predictions against the truth that the kit ships for the profile; None where it ships none."""
     # Imported when needed, because it takes longer than all rules together (scipy).
-    from kit.truth_file import load_truth, rank_predictions, shipped_truths
+    from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
 
     truth = shipped_truths().get(submission.profile.name)
     if truth is None:
@@ -274,7 +274,7 @@ def _measure(submission: Submission) -> dict[str, Any] | None:
 def _looks_like_truth(name: str) -> bool:
     if "truth" in name.lower() or not name.endswith(".json"):
         return "truth" in name.lower()
-    from kit.truth_file import shipped_truths
+    from kit.ranking.truth_file import shipped_truths
 
     return name in {path.name for path in shipped_truths().values()}
 

@@ -6,8 +6,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from kit.costs import macs, params
 from kit.errors import InputError
-from kit.search_space import Architecture, SearchSpace, macs, params
+from kit.search_space import Architecture, SearchSpace
 from kit.submission import layout
 from kit.submission.checks.documents import ExportedModel
 from kit.submission.checks.registry import Problem, rule

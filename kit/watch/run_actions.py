@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from kit.dashboard.liveness import check_may_signal
 from kit.errors import InputError
 from kit.files import read_json
 from kit.run_dir import RunDirectory, remove_run
+from kit.watch.liveness import check_may_signal
 
 
 def stop_run(run: RunDirectory, pid: int | None) -> int:

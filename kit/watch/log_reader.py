@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.dashboard.liveness import Liveness
-from kit.dashboard.log_lines import parse_event
-from kit.dashboard.run_fold import RunFold
-from kit.dashboard.run_state import RunState
 from kit.events import PhaseStarted, RunStarted
 from kit.run_dir import RunDirectory
+from kit.watch.event_text import parse_event
+from kit.watch.liveness import Liveness
+from kit.watch.run_fold import RunFold
+from kit.watch.run_state import RunState
 
 CHUNK = 1 << 18
 EDGE = 1 << 17

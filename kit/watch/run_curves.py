@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.dashboard.run_state import PhaseState, RunState
-from kit.dashboard.series import Curve
+from kit.watch.run_state import PhaseState, RunState
+from kit.watch.series import Curve
 
 Kind = Literal["loss", "learning rate", "accuracy"]
 KINDS: tuple[Kind, ...] = ("loss", "learning rate", "accuracy")

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kit.dashboard.pool_rows import PoolRows, Progress, make_rows, quiet
 from kit.errors import InputError, KitError, StorageError
 from kit.files import read_json
 from kit.pool import Entry, parse_entries, read_document
+from kit.ranking.truth_file import Truth, find_truth, load_truth, shipped_truths
 from kit.recipe import Partition, Profile, load_profile
 from kit.records import read_records
 from kit.run_dir import RunDirectory
 from kit.search_space import SearchSpace
-from kit.truth_file import Truth, find_truth, load_truth, shipped_truths
+from kit.watch.pool_rows import PoolRows, Progress, make_rows, quiet
 
 M = TypeVar("M", bound=BaseModel)
 RESULTS = "evaluations.jsonl"

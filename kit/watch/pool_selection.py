@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.dashboard.filter_language import Filter
-from kit.dashboard.pool_rows import PoolRows
+from kit.watch.filter_language import Filter
+from kit.watch.pool_rows import PoolRows
 
 Order = NDArray[np.int64]
 LARGEST_FIRST = ("acc", "true", "error")

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kit.dashboard.series import NO_CURVE, Curve
 from kit.events import (
     CandidateReplaced,
     Note,
     RankMeasured,
     RankSoFar,
 )
+from kit.watch.series import NO_CURVE, Curve
 
 Outcome = Literal["queued", "running", "finished", "stopped"]
 PhaseStatus = Literal["waiting", "running", "done", "reused"]

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.costs import macs, params
 from kit.errors import InputError
 from kit.pool import Entry
 from kit.recipe import Profile
@@ -25,8 +26,6 @@ from kit.search_space import (
     InvalidArchitectureError,
     SearchSpace,
     Stage,
-    macs,
-    params,
 )
 
 Floats = NDArray[np.float64]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.dashboard.event_source import BREATH, HEAD_START, LogReader, first_look, is_long
-from kit.dashboard.liveness import Liveness
-from kit.dashboard.run_state import RunState
 from kit.errors import StorageError
 from kit.files import read_json
 from kit.run_dir import RunDirectory
+from kit.watch.liveness import Liveness
+from kit.watch.log_reader import BREATH, HEAD_START, LogReader, first_look, is_long
+from kit.watch.run_state import RunState
 
 INTERVAL = 1.0
 SETTLED_INTERVAL = 5.0

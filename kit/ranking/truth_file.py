@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.correlation import MIN_ARCHITECTURES, RankReport, rank_correlation
+from kit.costs import macs, params
 from kit.errors import InputError
 from kit.files import write_json
 from kit.pool import Pool, finite_number, parse_entries, read_document
-from kit.search_space import Architecture, InvalidArchitectureError, SearchSpace, macs, params
+from kit.search_space import Architecture, InvalidArchitectureError, SearchSpace
 
 Table = tuple[tuple[float, ...], ...]
 

@@ -4,9 +4,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from kit.dashboard.event_source import INTERVAL, LogReader, Reading
-from kit.dashboard.log_lines import parse_event
 from kit.run_dir import RunDirectory
+from kit.watch.event_text import parse_event
+from kit.watch.log_reader import INTERVAL, LogReader, Reading
 
 LONGEST_GAP = 60.0
 """A longer silence in the log is played as one of this many seconds: nobody replays a night's break."""

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.dashboard.log_lines import report_value
-from kit.dashboard.run_state import RunState
 from kit.errors import InputError, KitError
 from kit.files import read_json, storage_errors
 from kit.run_dir import RunDirectory
 from kit.submission import layout
 from kit.submission.archive import Archive
 from kit.submission.readiness import missing_step
+from kit.watch.event_text import report_value
+from kit.watch.run_state import RunState
 
 UNLISTED = "not listed"
 MISSING = "missing"

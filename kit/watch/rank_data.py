@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.correlation import MIN_ARCHITECTURES, Correlations, Interval, RankReport, rank_correlation
-from kit.dashboard.pool_rows import PoolRows, Progress, quiet, rank_errors
-from kit.dashboard.run_files import PoolView
 from kit.errors import InputError, KitError
 from kit.events import RankSoFar
+from kit.watch.pool_rows import PoolRows, Progress, quiet, rank_errors
+from kit.watch.run_files import PoolView
 
 Metric = Literal["kendall", "pearson", "spearman"]
 METRICS: tuple[Metric, ...] = ("kendall", "pearson", "spearman")

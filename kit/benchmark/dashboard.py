@@ -18,13 +18,13 @@ from typing import Any
 
 import psutil
 
-from kit.dashboard.processes import KIT
 from kit.errors import StorageError
 from kit.events import EventLog, PhaseStarted, RunStarted, StepDone, to_line
 from kit.files import write_json
 from kit.pool import draw_pool, write_predictions
 from kit.recipe import load_profile, load_recipe
 from kit.run_dir import RunDirectory
+from kit.watch.processes import KIT
 
 SIZE = (200, 60)
 PATIENCE = 60.0

@@ -4,8 +4,6 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from kit.dashboard.run_state import EvaluationState, Outcome, PhaseState, RunState
-from kit.dashboard.series import Series
 from kit.events import (
     CandidateReplaced,
     EvaluationFinished,
@@ -24,6 +22,8 @@ from kit.events import (
     SubnetEvaluated,
     UnknownEvent,
 )
+from kit.watch.run_state import EvaluationState, Outcome, PhaseState, RunState
+from kit.watch.series import Series
 
 REMEMBERED = 200
 SMOOTHING = 0.05

@@ -2,13 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from kit.evaluation.accuracy import Score
 from kit.files import storage_errors
 from kit.records import RecordWriter, appending, read_records
+from kit.search_space import Architecture
 
 Counts = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Correct predictions of one calibrated sub-network on the validation images."""
+
+    architecture: Architecture
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1, a fraction."""
+        return self.correct / self.images
 
 
 class ResultsFile:

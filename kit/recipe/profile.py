@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kit.recipe.models import Name, PerStage, PositiveInt, Strict
 from kit.search_space import PAPER_RATIOS, SearchSpace, Stem
+from kit.strict import Name, PerStage, PositiveInt, Strict
 
 Rate = Annotated[float, Field(gt=0)]
 

@@ -43,7 +43,7 @@ class PhaseStarted(Event):
     method: str
     epochs: int
     steps: int
-    paths_per_step: int
+    paths_per_step: float
     first_step: int
     subspace: str
 
@@ -55,7 +55,7 @@ class PhaseReused(Event):
     phase: str
     key: str
     steps: int
-    paths_per_step: int
+    paths_per_step: float
 
 
 @dataclass(frozen=True, kw_only=True)

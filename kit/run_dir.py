@@ -150,7 +150,7 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
     state = "queued"
     done: dict[str, int] = {}
     phase, total, loss = None, 0, None
-    paths: dict[str, int] = {}
+    paths: dict[str, float] = {}
     rank: RankMeasured | None = None
     for event in read_events(run.events):
         updated = event.time
@@ -159,14 +159,14 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
                 started = started or event.time
                 state, total = "running", event.passes
             case PhaseReused():
-                done[event.phase] = event.steps * event.paths_per_step
+                done[event.phase] = round(event.steps * event.paths_per_step)
             case PhaseStarted():
                 phase, paths[event.phase] = event.phase, event.paths_per_step
             case StepDone():
                 done[event.phase] = (event.step + 1) * len(event.codes)
                 loss = sum(event.losses) / len(event.losses)
             case PhaseFinished():
-                done[event.phase] = event.steps * paths.get(event.phase, 1)
+                done[event.phase] = round(event.steps * paths.get(event.phase, 1))
             case RankMeasured():
                 rank = event
             case RunFinished():

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
+from kit.methods import Scope
+from kit.methods.candidates import CandidatePhase, CandidateSampler
 from kit.pool import draw_pool
 from kit.randomness import derive_random, derive_seed
-from kit.recipe import CandidatePhase, Profile
+from kit.recipe import Profile
 from kit.supernet import ElasticResNet
 from kit.training.losses import separate_backward
-from kit.training.sampling import CandidateSampler
 
 
 def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps: int) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps
     labels = torch.randint(profile.num_classes, (batch,), generator=generator)
     phase = CandidatePhase(name="CPT", method="candidates", epochs=1, learning_rate=0.001)
     pool = draw_pool(profile.published_space, max(profile.pool.size, phase.candidates), 0).architectures
-    sampler = CandidateSampler(phase, profile.published_space, pool, 0, steps)
+    sampler = CandidateSampler(phase, Scope(space=profile.published_space, seed=0, steps_per_epoch=steps, pool=pool))
     sampler.group.restore_recent(
         [profile.published_space.sample(derive_random("benchmark", index)) for index in range(phase.recent)]
     )

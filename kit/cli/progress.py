@@ -112,14 +112,14 @@ class RunNarrator:
                 self.ticker.start(event.passes)
             case PhaseReused():
                 self.position += 1
-                self.ticker.done += event.steps * event.paths_per_step
+                self.ticker.done += round(event.steps * event.paths_per_step)
                 self._say(f"{event.phase}: there already ({event.key[:12]})")
             case PhaseStarted():
                 self.position += 1
                 self._phase = event
-                self.ticker.done += event.first_step * event.paths_per_step
+                self.ticker.done += round(event.first_step * event.paths_per_step)
                 continued = f", continued after step {event.first_step}" if event.first_step else ""
-                networks = f"{event.paths_per_step} sub-network{'s' if event.paths_per_step > 1 else ''} a step"
+                networks = f"{event.paths_per_step:.3g} sub-network{'s' if event.paths_per_step > 1 else ''} a step"
                 self._say(f"{event.phase}: {event.steps:,} steps, {networks}, {event.subspace}{continued}")
             case StepDone():
                 assert self._phase is not None

@@ -26,7 +26,7 @@ def list_(json: JsonOption = False) -> None:
                         "name": recipe.name,
                         "title": recipe.title,
                         "phases": [phase.name for phase in recipe.phases],
-                        "subnet_epochs": sum(phase.epochs * phase.paths_per_step for phase in recipe.phases),
+                        "subnet_epochs": sum(phase.passes(phase.epochs) for phase in recipe.phases),
                         "path": str(recipe_path(recipe.name)),
                     }
                     for recipe in recipes
@@ -41,7 +41,7 @@ def list_(json: JsonOption = False) -> None:
             [
                 recipe.name,
                 str(len(recipe.phases)),
-                str(sum(phase.epochs * phase.paths_per_step for phase in recipe.phases)),
+                str(sum(phase.passes(phase.epochs) for phase in recipe.phases)),
                 recipe.title,
             ]
             for recipe in recipes

@@ -7,14 +7,14 @@ from typing import Any
 
 from kit.costs import macs, params
 from kit.data import Batch
+from kit.methods import Path as TrainedPath
+from kit.methods import Phase
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
 from kit.pipeline.request import ResolvedRun, run_id
 from kit.randomness import derive_random
-from kit.recipe import Phase
 from kit.search_space import Architecture, SearchSpace
 from kit.supernet import ElasticResNet
-from kit.training.losses import Path as TrainedPath
 from kit.training.trainer import StepRunner
 
 BACKWARD_FACTOR = 3
@@ -34,7 +34,7 @@ class PhasePlan:
     method: str
     epochs: int
     steps: int
-    paths_per_step: int
+    paths_per_step: float
     subnet_epochs: int
     passes: int
     macs: float
@@ -110,7 +110,7 @@ def plan_run(resolved: ResolvedRun) -> RunPlan:
 def _plan_phase(runner: PhaseRunner, phase: Phase, cost: Cost, seconds_per_mac: float) -> PhasePlan:
     settings = runner.settings(phase)
     mean_macs = _mean_cost(runner.subspace(phase), cost)
-    passes = settings.steps * phase.paths_per_step
+    passes = phase.passes(settings.steps)
     total = float(passes * settings.batch_size * mean_macs * BACKWARD_FACTOR)
     return PhasePlan(
         name=phase.name,
@@ -118,7 +118,7 @@ def _plan_phase(runner: PhaseRunner, phase: Phase, cost: Cost, seconds_per_mac: 
         epochs=phase.epochs,
         steps=settings.steps,
         paths_per_step=phase.paths_per_step,
-        subnet_epochs=phase.epochs * phase.paths_per_step,
+        subnet_epochs=phase.passes(phase.epochs),
         passes=passes,
         macs=total,
         seconds=total * seconds_per_mac,

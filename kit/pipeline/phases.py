@@ -12,16 +12,15 @@ from torch import nn
 from kit.errors import InputError, StorageError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
+from kit.methods import Phase, Sampler, Scope, make_sampler
 from kit.pipeline.request import ResolvedRun
 from kit.randomness import derive_seed
-from kit.recipe import CandidatePhase, Phase, PretrainPhase, UniformPhase
 from kit.run_dir import phases_folder
 from kit.search_space import SearchSpace
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.weights import load_weights, save_weights
 from kit.training.checkpoint import CheckpointStore
 from kit.training.optimization import scaled_learning_rate
-from kit.training.sampling import CandidateSampler, FixedSampler, PathSampler, UniformSampler
 from kit.training.trainer import Hardware, PhaseSettings, StepRunner, train_phase
 
 KEY_FORMAT = 1
@@ -51,7 +50,6 @@ class PhaseRunner:
                 hint="choose another number of processes, or --set profile.training.batch_size=N",
             )
         self.space = resolved.profile.search_space
-        self.published = resolved.profile.published_space
         partition = resolved.recipe.partition
         self.cells = partition.subspaces(self.space) if partition else ()
         self.current = Weights(resolved.request.weights, resolved.weights_sha256)
@@ -75,7 +73,6 @@ class PhaseRunner:
         )
 
     def _run_phase(self, phase: Phase) -> Iterator[Event]:
-        cell = phase.cell if isinstance(phase, CandidatePhase) else None
         settings = self.settings(phase)
         key = content_key(self._identity(phase, settings))
         folder = phases_folder(self.resolved.request.runs) / key
@@ -91,12 +88,12 @@ class PhaseRunner:
                 if not self.group.share(manifest.exists()):
                     return
         weights = Weights(folder / "weights.safetensors", read_json(manifest, sha256=str)["sha256"])
-        if cell is not None:
-            self.members[cell] = weights
+        if phase.cell is not None:
+            self.members[phase.cell] = weights
             return
         self.current = weights
         self.first_epoch += phase.epochs
-        if isinstance(phase, PretrainPhase):
+        if phase.pretrains:
             self.teacher = weights
 
     @contextmanager
@@ -171,8 +168,7 @@ class PhaseRunner:
     def settings(self, phase: Phase) -> PhaseSettings:
         """The numbers of a phase at this profile's scale."""
         training = self.resolved.profile.training
-        pretraining = isinstance(phase, PretrainPhase)
-        factor = training.pretrain_learning_rate_factor if pretraining else training.learning_rate_factor
+        factor = training.pretrain_learning_rate_factor if phase.pretrains else training.learning_rate_factor
         return PhaseSettings(
             name=phase.name,
             epochs=phase.epochs,
@@ -202,38 +198,26 @@ class PhaseRunner:
         if self.group.size > 1:
             # Each process normalises by its own part of the batch, so the weights depend on how many there are.
             identity["processes"] = self.group.size
-        if isinstance(phase, CandidatePhase):
+        if phase.uses_pool:
             identity["pool"] = self.resolved.pool.fingerprint
-            if phase.cell is not None:
-                identity["cell"] = self.cells[phase.cell].to_json()["depth_choices"]
-            if phase.distillation:
-                assert self.teacher is not None
-                identity["teacher_sha256"] = self.teacher.sha256
+        if phase.cell is not None:
+            identity["cell"] = self.cells[phase.cell].to_json()["depth_choices"]
+        if phase.needs_teacher:
+            assert self.teacher is not None
+            identity["teacher_sha256"] = self.teacher.sha256
         return identity
 
-    def sampler(self, phase: Phase, settings: PhaseSettings) -> PathSampler:
-        """The training method of a phase."""
-        match phase:
-            case PretrainPhase():
-                return FixedSampler(self.space.largest)
-            case UniformPhase():
-                return UniformSampler(self.subspace(phase), phase.paths, settings.seed, phase.name)
-            case CandidatePhase():
-                space = self.subspace(phase)
-                pool = [architecture for architecture in self.resolved.pool.architectures if architecture in space]
-                return CandidateSampler(phase, space, pool, settings.seed, settings.steps_per_epoch)
+    def sampler(self, phase: Phase, settings: PhaseSettings) -> Sampler[Phase]:
+        """What draws the paths of a phase. Raises `InputError` when there is too little to draw from."""
+        space = self.subspace(phase)
+        pool = self.resolved.pool.architectures if phase.uses_pool else ()
+        found = tuple(architecture for architecture in pool if architecture in space)
+        scope = Scope(space=space, seed=settings.seed, steps_per_epoch=settings.steps_per_epoch, pool=found)
+        return make_sampler(phase, scope)
 
     def subspace(self, phase: Phase) -> SearchSpace:
         """The architectures a phase draws from."""
-        match phase:
-            case PretrainPhase():
-                return self.space.restrict(min_depths=self.space.largest.depths, max_digits=(1, 1, 1, 1))
-            case UniformPhase():
-                return phase.subspace(self.space)
-            case CandidatePhase():
-                if phase.cell is None:
-                    return self.published
-                return self.published.restrict(depth_choices=self.cells[phase.cell].depth_choices)
+        return phase.subspace(self.space if phase.cell is None else self.cells[phase.cell])
 
     def network(self, weights: Weights) -> ElasticResNet:
         """A supernet with these weights, or freshly initialised from the run's seed."""
@@ -251,7 +235,7 @@ class PhaseRunner:
         return network
 
     def _teacher(self, phase: Phase) -> nn.Module | None:
-        if not (isinstance(phase, CandidatePhase) and phase.distillation):
+        if not phase.needs_teacher:
             return None
         assert self.teacher is not None
         teacher: nn.Module = self.network(self.teacher).to(self.hardware.device).eval()

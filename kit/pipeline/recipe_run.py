@@ -58,7 +58,7 @@ class RecipeRun:
                 seed=resolved.request.seed,
                 pid=os.getpid(),
                 phases=tuple(phase.name for phase in resolved.phases),
-                passes=sum(phase.epochs * resolved.steps_per_epoch * phase.paths_per_step for phase in resolved.phases),
+                passes=sum(phase.passes(phase.epochs * resolved.steps_per_epoch) for phase in resolved.phases),
                 continued=continued,
             )
             try:

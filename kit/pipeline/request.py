@@ -9,9 +9,10 @@ from kit import __version__
 from kit.data import Data, open_data
 from kit.errors import InputError
 from kit.files import content_key, read_json, sha256_of_file, storage_errors, write_bytes, write_json
+from kit.methods import Phase
 from kit.pipeline.compute import describe_compute
 from kit.pool import Pool, draw_pool, load_pool, write_predictions
-from kit.recipe import PretrainPhase, Profile, Recipe, to_toml
+from kit.recipe import Profile, Recipe, to_toml
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 
 MAX_ATTEMPTS = 1000
@@ -59,16 +60,16 @@ class ResolvedRun:
         return training.steps_per_epoch or max(1, self.data.train_size // training.batch_size)
 
     @property
-    def phases(self) -> tuple[Any, ...]:
+    def phases(self) -> tuple[Phase, ...]:
         """The phases to train: pretraining is left out when weights are given."""
         given = self.request.weights is not None
-        return tuple(phase for phase in self.recipe.phases if not (given and isinstance(phase, PretrainPhase)))
+        return tuple(phase for phase in self.recipe.phases if not (given and phase.pretrains))
 
 
 def resolve(request: RunRequest) -> ResolvedRun:
     """Open data, pool and weights and check that they fit together. Raises `KitError`; writes nothing."""
     profile = request.profile
-    has_pretrained = request.weights is not None or isinstance(request.recipe.phases[0], PretrainPhase)
+    has_pretrained = request.weights is not None or request.recipe.phases[0].pretrains
     if request.recipe.needs_teacher and not has_pretrained:
         raise InputError(
             f"recipe {request.recipe.name} distils from the pretrained network, but has no pretrain phase",

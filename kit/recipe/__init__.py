@@ -9,30 +9,18 @@ from kit.recipe.loading import (
     recipe_names,
     recipe_path,
 )
-from kit.recipe.models import (
-    CandidatePhase,
-    OptimizerSettings,
-    Partition,
-    Phase,
-    PretrainPhase,
-    Recipe,
-    UniformPhase,
-)
+from kit.recipe.models import OptimizerSettings, Partition, Recipe
 from kit.recipe.origins import Difference, Setting, differences, profile_settings, recipe_settings
 from kit.recipe.profile import Profile
 from kit.recipe.writing import to_toml
 
 __all__ = [
-    "CandidatePhase",
     "Difference",
     "OptimizerSettings",
     "Partition",
-    "Phase",
-    "PretrainPhase",
     "Profile",
     "Recipe",
     "Setting",
-    "UniformPhase",
     "copy_recipe",
     "differences",
     "load_profile",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from kit.errors import InputError
 from kit.files import storage_errors, write_bytes
+from kit.methods import METHODS, Phase, settings_model
 from kit.recipe.models import Recipe
 from kit.recipe.profile import Profile
 
@@ -184,13 +185,7 @@ def _explain(problem: Any, document: Mapping[str, Any], model: type[BaseModel]) 
     """One problem as `dotted key: what is wrong (nearest key)`."""
     names: list[str] = []
     value: Any = document
-    after_index = False
     for part in problem["loc"]:
-        # Behind the position of a phase pydantic puts its method, which is not part of the file's structure.
-        is_tag = after_index and isinstance(value, Mapping) and part == value.get("method")
-        after_index = isinstance(part, int)
-        if is_tag:
-            continue
         if isinstance(value, Mapping) and part in value:
             value = value[part]
             names.append(str(part))
@@ -223,6 +218,8 @@ def _all_keys(model: type[BaseModel]) -> set[str]:
         kind = pending.pop()
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             keys |= set(kind.model_fields)
+            if kind is Phase:
+                pending += map(settings_model, METHODS)
             pending += [field.annotation for field in kind.model_fields.values()]
         else:
             pending += get_args(kind)

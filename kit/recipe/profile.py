@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kit.search_space import PAPER_RATIOS, SearchSpace, Stem
+from kit.search_space import PAPER_RATIOS, PUBLISHED, SearchSpace, Stem
 from kit.strict import Name, PerStage, PositiveInt, Strict
 
 Rate = Annotated[float, Field(gt=0)]
@@ -128,4 +128,4 @@ class Profile(Strict):
     @property
     def published_space(self) -> SearchSpace:
         """The subspace of the published codes, with this profile's channels."""
-        return self.search_space.restrict(max_digits=(3, 3, 5, 7))
+        return self.search_space.restrict(max_digits=PUBLISHED.max_digits)

@@ -28,7 +28,7 @@ class PhaseHistory:
     method: str = ""
     epochs: int = 0
     steps: int = 0
-    paths: int = 0
+    paths: float = 0
     steps_seen: int = 0
     finished: bool = False
     reused: bool = False

@@ -1,24 +1,14 @@
 """The one seam of every training method: weighted paths in, gradients out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kit.search_space import Architecture
+from kit.methods import Path
 from kit.supernet.elastic import precision
 from kit.supernet.slicing import gradients_into_slices
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One architecture in a step, with the weights of its two losses."""
-
-    architecture: Architecture
-    weight: float = 1.0
-    distillation: float = 0.0
 
 
 def separate_backward(

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kit.methods import Path
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import precision
 from kit.supernet.prefix import PathTree, Piece, grow
 from kit.supernet.slicing import gradients_into_slices
-from kit.training.losses import Path, path_loss
+from kit.training.losses import path_loss
 
 
 def shared_backward(

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from kit.data import Batch, Data, normalize
 from kit.errors import TrainingStoppedError
 from kit.events import CandidateReplaced, CheckpointSaved, Event, StepDone
+from kit.methods import Path, Phase, Sampler
 from kit.process_group import ProcessGroup
 from kit.recipe import OptimizerSettings
 from kit.training.checkpoint import CheckpointStore
-from kit.training.losses import Path, separate_backward
+from kit.training.losses import separate_backward
 from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, set_learning_rate
 from kit.training.prefix_step import shared_backward
-from kit.training.sampling import PathSampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class StepRunner:
 def train_phase(
     settings: PhaseSettings,
     runner: StepRunner,
-    sampler: PathSampler,
+    sampler: Sampler[Phase],
     store: CheckpointStore,
     *,
     checkpoint_seconds: float,

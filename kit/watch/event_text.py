@@ -86,7 +86,7 @@ def _milestone(event: Event) -> str:
             how = "continues" if event.continued else "starts"
             return f"run {event.run} {how}: {len(event.phases)} phases, {event.passes:,} passes, pid {event.pid}"
         case PhaseStarted():
-            return f"{event.phase} starts: {event.steps:,} steps of {event.paths_per_step} paths, {event.subspace}"
+            return f"{event.phase} starts: {event.steps:,} steps of {event.paths_per_step:.3g} paths, {event.subspace}"
         case PhaseReused():
             return f"{event.phase} is there already ({event.key[:12]})"
         case PhaseFinished():

@@ -184,7 +184,7 @@ def _entry(kind: Kind, argument: str, origin: str, path: Path) -> Entry:
         if kind == "recipe":
             recipe = load_recipe(argument)
             phases = len(recipe.phases)
-            epochs = sum(phase.epochs * phase.paths_per_step for phase in recipe.phases)
+            epochs = sum(phase.passes(phase.epochs) for phase in recipe.phases)
     except KitError as error:
         return Entry(kind, argument, origin, path, name, text=text, problem=_told(error, path))
     described = (said["title"], said.get("description", ""))

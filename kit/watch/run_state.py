@@ -26,7 +26,7 @@ class PhaseState:
     key: str = ""
     epochs: int = 0
     steps: int = 0
-    paths_per_step: int = 1
+    paths_per_step: float = 1
     step: int = 0
     epoch: int = 0
     subspace: str = ""
@@ -43,7 +43,7 @@ class PhaseState:
 
     @property
     def passes_done(self) -> int:
-        return (self.steps if self.status in ("done", "reused") else self.step) * self.paths_per_step
+        return round((self.steps if self.status in ("done", "reused") else self.step) * self.paths_per_step)
 
 
 @dataclass(frozen=True)

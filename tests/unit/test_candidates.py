@@ -5,8 +5,8 @@ import random
 import pytest
 from scipy.spatial.distance import cdist
 
+from kit.methods.candidate_group import CandidateGroup
 from kit.search_space import PUBLISHED
-from kit.training.candidates import CandidateGroup
 
 
 def draw(count, seed):

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
+from kit.methods.candidates import CandidatePhase
+from kit.methods.uniform import UniformPhase
 from kit.recipe import (
-    CandidatePhase,
-    UniformPhase,
     copy_recipe,
     load_profile,
     load_recipe,
@@ -141,7 +141,11 @@ def test_any_text_and_number_survives(tmp_path_factory, title, epochs):
         ("learning_rate = 0.1", "learning_rate = inf", "phases.D.learning_rate: "),
         ("learning_rate = 0.1", "learning_rate = nan", "phases.D.learning_rate: "),
         ("learning_rate = 0.1", "", "phases.D.learning_rate: this key is missing"),
-        ('method = "uniform"', 'method = "uniforn"', "phases.D"),
+        (
+            'method = "uniform"',
+            'method = "uniforn"',
+            "phases.D.method: there is no such method (did you mean 'uniform'? there are: pretrain, ",
+        ),
         ("epochs = 2", "epochs = 2\nmin_depths = [2, 2, 9, 2]", "stage 3 takes depths 2..8"),
         ("epochs = 2", "epochs = 2\nmax_digits = [1, 8, 1, 1]", "stage 2 takes width digits 1..7"),
         ("epochs = 2", "epochs = 2\nmax_digits = [1, 1, 1]", "phases.D.max_digits: "),

@@ -11,13 +11,15 @@ from scipy.spatial.distance import cdist
 from torch.nn import functional as F
 
 from kit.errors import InputError
-from kit.recipe import CandidatePhase, OptimizerSettings
+from kit.methods import Scope
+from kit.methods.candidate_group import CandidateGroup, coordinates, distances
+from kit.methods.candidates import CandidatePhase, CandidateSampler
+from kit.methods.uniform import UniformPhase, UniformSampler
+from kit.recipe import OptimizerSettings
 from kit.search_space import PUBLISHED, SearchSpace, Stem
 from kit.supernet import ElasticResNet
 from kit.training import Path, separate_backward
-from kit.training.candidates import CandidateGroup, coordinates, distances
 from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, scaled_learning_rate
-from kit.training.sampling import CandidateSampler, UniformSampler
 
 SPACE = SearchSpace((4, 6, 8, 10), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
 
@@ -147,6 +149,11 @@ def phase(**changes):
     return CandidatePhase(**{**values, **changes})
 
 
+def candidate_sampler(pool, **changes):
+    scope = Scope(space=PUBLISHED, pool=tuple(pool), seed=0, steps_per_epoch=8)
+    return CandidateSampler(phase(**changes), scope)
+
+
 def run_sampler(sampler, steps):
     found = []
     for step in steps:
@@ -157,7 +164,9 @@ def run_sampler(sampler, steps):
 
 def test_paths_are_a_function_of_seed_phase_and_step():
     def codes(seed, name, step):
-        return [path.architecture.code for path in UniformSampler(PUBLISHED, 4, seed, name).paths(step)]
+        uniform = UniformPhase(name=name, method="uniform", epochs=1, learning_rate=0.1)
+        sampler = UniformSampler(uniform, Scope(space=PUBLISHED, seed=seed, steps_per_epoch=10))
+        return [path.architecture.code for path in sampler.paths(step)]
 
     assert codes(0, "D1", 3) == codes(0, "D1", 3)
     assert len({tuple(codes(*args)) for args in ((0, "D1", 3), (1, "D1", 3), (0, "D2", 3), (0, "D1", 4))}) == 4
@@ -165,15 +174,15 @@ def test_paths_are_a_function_of_seed_phase_and_step():
 
 
 def test_weights_of_the_paths_are_the_papers():
-    settings_ = phase(sampled_weight=0.4, candidates_weight=0.2, distillation=0.4, candidates=7)
-    paths = CandidateSampler(settings_, PUBLISHED, draw(30), 0, 10).paths(0)
+    weights = {"sampled_weight": 0.4, "candidates_weight": 0.2, "distillation": 0.4}
+    paths = candidate_sampler(draw(30), candidates=7, **weights).paths(0)
     assert [(path.weight, path.distillation) for path in paths] == [(0.4, 0.4)] + [(pytest.approx(0.2 / 7), 0.0)] * 7
 
 
 @pytest.mark.parametrize("changes", [{}, {"sample_from": "pool", "redraw_steps": (0, 3), "allow_duplicates": True}])
 def test_a_restored_sampler_goes_on_as_if_nothing_had_happened(changes):
     def make():
-        return CandidateSampler(phase(**changes), PUBLISHED, draw(20), 0, 8)
+        return candidate_sampler(draw(20), **changes)
 
     undisturbed = run_sampler(make(), range(30))
     for cut in (1, 8, 13):
@@ -185,14 +194,14 @@ def test_a_restored_sampler_goes_on_as_if_nothing_had_happened(changes):
 
 def test_the_pool_is_walked_through_once_a_pass():
     pool = draw(20)
-    sampler = CandidateSampler(phase(sample_from="pool"), PUBLISHED, pool, 0, 8)
+    sampler = candidate_sampler(pool, sample_from="pool")
     sampled = [paths[0][0] for paths in run_sampler(sampler, range(40))]
     every = sorted(each.code for each in pool)
     assert sorted(sampled[:20]) == every and sorted(sampled[20:]) == every and sampled[:20] != sampled[20:]
 
 
 def test_redrawing_replaces_the_whole_group_at_its_steps_only():
-    sampler = CandidateSampler(phase(redraw_steps=(0, 4)), PUBLISHED, draw(500), 0, 8)
+    sampler = candidate_sampler(draw(500), redraw_steps=(0, 4))
     groups = []
     for step in range(17):
         groups.append({path.architecture.code for path in sampler.paths(step)[1:]})
@@ -202,4 +211,4 @@ def test_redrawing_replaces_the_whole_group_at_its_steps_only():
 
 def test_a_pool_that_is_too_small_is_refused():
     with pytest.raises(InputError, match=r"needs 3 architectures of the pool in cell 2, there are 2"):
-        CandidateSampler(phase(cell=2), PUBLISHED, draw(2), 0, 8)
+        candidate_sampler(draw(2), cell=2)

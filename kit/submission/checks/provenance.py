@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kit import __version__
 from kit.errors import StorageError
 from kit.pool import Pool
-from kit.recipe import PretrainPhase, Profile, Recipe, to_toml
+from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 from kit.submission.checks.documents import explain
 from kit.submission.checks.registry import Problem, rule
@@ -211,7 +211,7 @@ def _kit_version(submission: Submission) -> Iterator[Problem]:
 
 def _phases(submission: Submission) -> list[Any]:
     given = submission.resolved.weights_sha256 is not None
-    return [phase for phase in submission.recipe.phases if not (given and isinstance(phase, PretrainPhase))]
+    return [phase for phase in submission.recipe.phases if not (given and phase.pretrains)]
 
 
 def _phase_problems(submission: Submission) -> Iterator[str]:

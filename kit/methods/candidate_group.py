@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from kit.methods.sampling import Replacement
 from kit.search_space import Architecture
 
 EMPTY_SLOT = 9
@@ -29,14 +29,6 @@ def distances(a: Coordinates, b: Coordinates, *, as_released: bool = False) -> n
     total = np.abs(a[:, None, :] - b[None, :, :]).sum(axis=2, dtype=np.int64).astype(np.float64)
     scaled: npt.NDArray[np.float64] = total / 47 if as_released else total
     return scaled
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """One candidate left the group, one recent sub-network entered it."""
-
-    removed: Architecture
-    added: Architecture
 
 
 class CandidateGroup:

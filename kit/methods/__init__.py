@@ -1,0 +1,18 @@
+"""Training methods: what each may say in a recipe and which paths its steps train. Nothing here needs torch."""
+
+from kit.methods.phase import Phase
+from kit.methods.sampling import Path, Replacement, Sampler, Scope
+from kit.methods.table import METHODS, AnyPhase, Method, make_sampler, settings_model
+
+__all__ = [
+    "METHODS",
+    "AnyPhase",
+    "Method",
+    "Path",
+    "Phase",
+    "Replacement",
+    "Sampler",
+    "Scope",
+    "make_sampler",
+    "settings_model",
+]

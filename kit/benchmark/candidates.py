@@ -11,7 +11,7 @@ from kit.pool import draw_pool
 from kit.randomness import derive_random, derive_seed
 from kit.recipe import Profile
 from kit.supernet import ElasticResNet
-from kit.training.losses import separate_backward
+from kit.training.separate_step import separate_backward
 
 
 def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps: int) -> dict[str, Any]:

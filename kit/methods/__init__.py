@@ -2,7 +2,7 @@
 
 from kit.methods.phase import Phase
 from kit.methods.sampling import Path, Replacement, Sampler, Scope
-from kit.methods.table import METHODS, AnyPhase, Method, make_sampler, settings_model
+from kit.methods.table import METHODS, AnyPhase, Method, load_objective, make_sampler, settings_model
 
 __all__ = [
     "METHODS",
@@ -13,6 +13,7 @@ __all__ = [
     "Replacement",
     "Sampler",
     "Scope",
+    "load_objective",
     "make_sampler",
     "settings_model",
 ]

@@ -1,12 +1,24 @@
 """Which paths a step trains. Draws are functions of (seed, phase, step, path); a sampler with a memory saves it."""
 
+import math
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from kit.methods.phase import Phase
 from kit.search_space import Architecture, SearchSpace
 
 P = TypeVar("P", bound=Phase)
+
+
+class Factor(Protocol):
+    """What a path's weight is multiplied with, when it depends on losses measured in the step."""
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Positions of the other paths whose losses it wants."""
+
+    def __call__(self, own: Any, *given: Any) -> Any:
+        """The factor, from the detached cross-entropies of the path itself and of those others: torch's scalars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +27,17 @@ class Path:
 
     architecture: Architecture
     weight: float = 1.0
+    """Of the cross-entropy to the labels."""
     distillation: float = 0.0
+    """Of the cross-entropy to the softmax of the teacher's logits, temperature 1."""
+    source: int | None = None
+    """Position of the path of this step that is the teacher instead, with its detached output."""
+    factor: Factor | None = None
+    """Of `weight`, from losses of this step."""
+    smoothing: float = 0.0
+    """Label smoothing of the first loss."""
+    trained: bool = True
+    """False: the path only goes forward, and its loss is measured for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,11 @@ class Scope:
     """The pool's architectures in `space`, for a method that uses it."""
 
 
+def learning_rate_at(first: float, epoch: int, epochs: int) -> float:
+    """The rate of `epoch` (from 0) of `epochs`: .5 first (1 + cos(pi epoch / epochs)), constant within an epoch (C)."""
+    return 0.5 * first * (1 + math.cos(math.pi * epoch / epochs))
+
+
 class Sampler(Generic[P]):
     """A training method, seen from the trainer."""
 
@@ -48,6 +75,14 @@ class Sampler(Generic[P]):
     def paths(self, step: int) -> list[Path]:
         """The paths of a step; asking again gives the same."""
         raise NotImplementedError
+
+    def learning_rate(self, step: int, first: float) -> float:
+        """The rate of a step, from the phase's first one: cosine per epoch to 0 (C)."""
+        return learning_rate_at(first, step // self.scope.steps_per_epoch, self.settings.epochs)
+
+    def momentum_group(self, step: int) -> str:
+        """Which momentum buffers a step reads and writes; each group of sub-networks that has a name has its own."""
+        return ""
 
     def finish_step(self, step: int) -> Replacement | None:
         """Take note that the step was trained."""

@@ -22,6 +22,8 @@ class Method:
     """A `Phase`."""
     sampler: str
     """A `Sampler`."""
+    objective: str = "kit.training.objective:Objective"
+    """An `Objective`; this one does what the paths say."""
 
 
 METHODS = {
@@ -41,6 +43,11 @@ def make_sampler(phase: Phase, scope: Scope) -> Sampler[Phase]:
     """What draws the paths of a phase."""
     sampler: Sampler[Phase] = _load(METHODS[phase.method].sampler)(phase, scope)
     return sampler
+
+
+def load_objective(phase: Phase) -> Any:
+    """The class of `Objective` that turns a phase's logits into losses."""
+    return _load(METHODS[phase.method].objective)
 
 
 def _load(reference: str) -> Any:

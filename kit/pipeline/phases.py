@@ -12,7 +12,7 @@ from torch import nn
 from kit.errors import InputError, StorageError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
-from kit.methods import Phase, Sampler, Scope, make_sampler
+from kit.methods import Phase, Sampler, Scope, load_objective, make_sampler
 from kit.pipeline.request import ResolvedRun
 from kit.randomness import derive_seed
 from kit.run_dir import phases_folder
@@ -114,6 +114,7 @@ class PhaseRunner:
             hardware=self.hardware,
             teacher=self._teacher(phase),
             shared=self.resolved.profile.training.step == "shared",
+            objective=load_objective(phase),
         )
         store = CheckpointStore(folder)
         first_step = store.steps_done()

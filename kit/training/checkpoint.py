@@ -11,6 +11,7 @@ from torch import nn
 
 from kit.errors import StorageError
 from kit.files import read_json, storage_errors, write_bytes, write_json
+from kit.training.optimization import GroupedSGD
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,15 @@ class CheckpointStore:
         """Steps behind the newest checkpoint, 0 without one."""
         return int(read_json(self.manifest, step=int)["step"]) if self.manifest.exists() else 0
 
-    def save(self, step: int, network: nn.Module, optimizer: torch.optim.SGD, sampler_state: dict[str, Any]) -> None:
+    def save(self, step: int, network: nn.Module, optimizer: GroupedSGD, sampler_state: dict[str, Any]) -> None:
         """Write the state after `step` steps; the one before stays until the new one is complete."""
         tensors = {f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
         used = []
         for name, parameter in network.named_parameters():
-            momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum.contiguous()
+            for group, state in optimizer.states.items():
+                momentum = state.get(parameter, {}).get("momentum_buffer")
+                if momentum is not None:
+                    tensors[_momentum_name(group, name)] = momentum.contiguous()
             if parameter.grad is not None:
                 used.append(name)
         file = self.folder / f"checkpoint-{step}.safetensors"
@@ -50,7 +52,7 @@ class CheckpointStore:
         write_json(self.manifest, content)
         self._remove_files(keep=file.name)
 
-    def load(self, network: nn.Module, optimizer: torch.optim.SGD) -> tuple[int, dict[str, Any]]:
+    def load(self, network: nn.Module, optimizer: GroupedSGD) -> tuple[int, dict[str, Any]]:
         """Restore the newest checkpoint; returns (steps done, sampler state), (0, {}) without one.
 
         Raises `StorageError` when the file's hash is not the manifest's.
@@ -66,10 +68,13 @@ class CheckpointStore:
         tensors = load(data)
         network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
         used = set(content["used"])
+        groups = {name.removeprefix("momentum[").partition("]")[0] for name in tensors if name.startswith("momentum[")}
         for name, parameter in network.named_parameters():
-            momentum = tensors.get(f"momentum.{name}")
-            if momentum is not None:
-                optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
+            for group in ("", *sorted(groups)):
+                momentum = tensors.get(_momentum_name(group, name))
+                if momentum is not None:
+                    optimizer.use(group)
+                    optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
             # SGD skips a parameter whose gradient is None; one that was used before must get its zero gradient back.
             parameter.grad = torch.zeros_like(parameter) if name in used else None
         return int(content["step"]), content["sampler"]
@@ -85,3 +90,7 @@ class CheckpointStore:
             if path.name != keep:
                 with storage_errors("remove", path):
                     path.unlink(missing_ok=True)
+
+
+def _momentum_name(group: str, parameter: str) -> str:
+    return f"momentum[{group}].{parameter}" if group else f"momentum.{parameter}"

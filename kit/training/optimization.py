@@ -1,9 +1,10 @@
 """The optimizer of the released code: SGD, cosine per epoch, weight decay on everything, stale gradients kept at zero."""
 
-import math
+from collections import defaultdict
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kit.recipe import OptimizerSettings
 
@@ -15,17 +16,23 @@ def scaled_learning_rate(printed: float, batch_size: int, factor: float = 1.0) -
     return printed * batch_size / REFERENCE_BATCH * factor
 
 
-def learning_rate_at(base: float, epoch: int, epochs: int) -> float:
-    """The rate of `epoch` (from 0) of `epochs`: .5 base (1 + cos(pi epoch / epochs)), constant within an epoch (C)."""
-    return 0.5 * base * (1 + math.cos(math.pi * epoch / epochs))
+class GroupedSGD(torch.optim.SGD):
+    """SGD with a set of momentum buffers per group of sub-networks: a step reads and writes those in use, and no others."""
+
+    def __init__(self, network: nn.Module, settings: OptimizerSettings, base: float) -> None:
+        parameters = network.parameters()
+        super().__init__(parameters, lr=base, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=False)
+        self.states: dict[str, defaultdict[Tensor, Any]] = {"": self.state}
+
+    def use(self, group: str) -> None:
+        """Work on the buffers of `group` (by default, the one without a name) from now on."""
+        self.state = self.states.setdefault(group, defaultdict(dict))
 
 
-def make_optimizer(network: nn.Module, settings: OptimizerSettings, base: float) -> torch.optim.SGD:
+def make_optimizer(network: nn.Module, settings: OptimizerSettings, base: float) -> GroupedSGD:
     """A fresh optimizer, and no parameter has a gradient: each is left alone until its first use, as in C."""
     network.zero_grad(set_to_none=True)
-    return torch.optim.SGD(
-        network.parameters(), lr=base, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=False
-    )
+    return GroupedSGD(network, settings, base)
 
 
 def clear_gradients(optimizer: torch.optim.Optimizer) -> None:

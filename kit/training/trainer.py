@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,10 @@ from kit.methods import Path, Phase, Sampler
 from kit.process_group import ProcessGroup
 from kit.recipe import OptimizerSettings
 from kit.training.checkpoint import CheckpointStore
-from kit.training.losses import separate_backward
-from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, set_learning_rate
+from kit.training.objective import Objective
+from kit.training.optimization import GroupedSGD, clear_gradients, make_optimizer, set_learning_rate
 from kit.training.prefix_step import shared_backward
+from kit.training.separate_step import separate_backward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +63,29 @@ class StepRunner:
     """Full network whose logits soften the labels; kept in eval mode."""
     shared: bool = False
     """Whether common prefixes of the paths are computed once."""
+    objective: type[Objective] = Objective
 
     def backward(self, batch: Batch, paths: list[Path]) -> Tensor:
         """Add the step's gradient to `.grad`; returns each path's cross-entropy, `(paths,)`."""
         images = self.prepare(batch.images)
         labels = batch.labels.to(self.hardware.device, non_blocking=True)
         teacher_logits = None
-        if any(path.distillation for path in paths):
+        if any(path.distillation and path.source is None for path in paths):
             assert self.teacher is not None, "distillation needs a teacher"
             with torch.no_grad():
                 teacher_logits = self.teacher.eval()(images)
             if not torch.isfinite(teacher_logits).all():
                 raise TrainingStoppedError("the teacher's logits are not finite", hint="check the pretrained weights")
         backward = shared_backward if self.shared else separate_backward
-        return backward(self.network, images, labels, paths, teacher_logits, autocast=self.hardware.autocast)
+        return backward(
+            self.network,
+            images,
+            labels,
+            paths,
+            teacher_logits,
+            autocast=self.hardware.autocast,
+            objective=self.objective,
+        )
 
     def prepare(self, images: Tensor) -> Tensor:
         """Decoded images as the network wants them: `uint8 (N, 3, H, W) -> float32`, normalised, on the device."""
@@ -106,29 +116,12 @@ def train_phase(
         sampler.restore(sampler_state)
     saved_at = time.monotonic()
     while step < settings.steps:
-        epoch = step // settings.steps_per_epoch
-        rate = learning_rate_at(settings.learning_rate, epoch, settings.epochs)
-        set_learning_rate(optimizer, rate)
         started = time.perf_counter()
         for batch in _rest_of_epoch(settings, runner.data, step, group):
             data_seconds = time.perf_counter() - started
-            paths = sampler.paths(step)
-            clear_gradients(optimizer)
-            mean_losses, stopping = group.average(network, runner.backward(batch, paths), should_stop())
-            losses = mean_losses.tolist()
-            check_finite(losses, paths, settings.name, step)
-            optimizer.step()
+            done, stopping = _train_step(settings, runner, sampler, optimizer, batch, step, should_stop())
             replacement = sampler.finish_step(step)
-            yield StepDone(
-                phase=settings.name,
-                step=step,
-                epoch=epoch,
-                learning_rate=rate,
-                seconds=time.perf_counter() - started,
-                data_seconds=data_seconds,
-                losses=tuple(losses),
-                codes=tuple(path.architecture.code for path in paths),
-            )
+            yield replace(done, seconds=time.perf_counter() - started, data_seconds=data_seconds)
             if replacement is not None:
                 removed, added = replacement.removed.code, replacement.added.code
                 yield CandidateReplaced(phase=settings.name, step=step, removed=removed, added=added)
@@ -143,6 +136,38 @@ def train_phase(
             if stopping:
                 return
             started = time.perf_counter()
+
+
+def _train_step(
+    settings: PhaseSettings,
+    runner: StepRunner,
+    sampler: Sampler[Phase],
+    optimizer: GroupedSGD,
+    batch: Batch,
+    step: int,
+    stop: bool,
+) -> tuple[StepDone, bool]:
+    """One optimizer step, in time not measured yet, and whether any process wants to `stop`."""
+    paths = sampler.paths(step)
+    rate = sampler.learning_rate(step, settings.learning_rate)
+    set_learning_rate(optimizer, rate)
+    optimizer.use(sampler.momentum_group(step))
+    clear_gradients(optimizer)
+    mean_losses, stopping = runner.hardware.group.average(runner.network, runner.backward(batch, paths), stop)
+    losses = mean_losses.tolist()
+    check_finite(losses, paths, settings.name, step)
+    optimizer.step()
+    done = StepDone(
+        phase=settings.name,
+        step=step,
+        epoch=step // settings.steps_per_epoch,
+        learning_rate=rate,
+        seconds=0.0,
+        data_seconds=0.0,
+        losses=tuple(losses),
+        codes=tuple(path.architecture.code for path in paths),
+    )
+    return done, stopping
 
 
 def _rest_of_epoch(settings: PhaseSettings, data: Data, step: int, group: ProcessGroup) -> Iterator[Batch]:

@@ -14,12 +14,14 @@ from kit.errors import InputError
 from kit.methods import Scope
 from kit.methods.candidate_group import CandidateGroup, coordinates, distances
 from kit.methods.candidates import CandidatePhase, CandidateSampler
+from kit.methods.sampling import learning_rate_at
 from kit.methods.uniform import UniformPhase, UniformSampler
 from kit.recipe import OptimizerSettings
 from kit.search_space import PUBLISHED, SearchSpace, Stem
 from kit.supernet import ElasticResNet
 from kit.training import Path, separate_backward
-from kit.training.optimization import clear_gradients, learning_rate_at, make_optimizer, scaled_learning_rate
+from kit.training.checkpoint import CheckpointStore
+from kit.training.optimization import clear_gradients, make_optimizer, scaled_learning_rate, set_learning_rate
 
 SPACE = SearchSpace((4, 6, 8, 10), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
 
@@ -98,6 +100,51 @@ def test_a_parameter_moves_from_its_first_use_on_and_not_before():
     assert step(deep)
     assert step(shallow), "used before: momentum and weight decay go on"
     assert not last.grad.any()
+
+
+def grouped_steps(network, optimizer, steps):
+    images, labels, _ = batch(torch.float32)
+    for step in steps:
+        architecture = SPACE.sample(random.Random(step))
+        optimizer.use(("", "2", "5")[step % 3])
+        set_learning_rate(optimizer, 0.1 / (1 + step))
+        clear_gradients(optimizer)
+        separate_backward(network, images, labels, [Path(architecture)])
+        optimizer.step()
+
+
+def test_a_step_reads_and_writes_the_momentum_of_its_own_group_only():
+    parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    network = torch.nn.ParameterList([parameter])
+    optimizer = make_optimizer(network, OptimizerSettings(momentum=0.9, weight_decay=0.0), 1.0)
+    value, buffers = 1.0, {}
+    for step, group in enumerate(["a", "b", "", "a", "a", "", "b"]):
+        optimizer.use(group)
+        rate, gradient = 0.1 * (step + 1), step - 2.5
+        set_learning_rate(optimizer, rate)
+        parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+        buffers[group] = gradient + 0.9 * buffers.get(group, 0.0)
+        value -= rate * buffers[group]
+        assert parameter.item() == pytest.approx(value, rel=1e-12)
+
+
+def test_a_checkpoint_keeps_the_momentum_of_every_group(tmp_path):
+    def start():
+        network = supernet()
+        return network, make_optimizer(network, OptimizerSettings(), 0.1)
+
+    undisturbed, optimizer = start()
+    grouped_steps(undisturbed, optimizer, range(9))
+    network, optimizer = start()
+    grouped_steps(network, optimizer, range(5))
+    store = CheckpointStore(tmp_path)
+    store.save(5, network, optimizer, {})
+    network, optimizer = start()
+    assert store.load(network, optimizer) == (5, {})
+    grouped_steps(network, optimizer, range(5, 9))
+    for (name, found), expected in zip(network.state_dict().items(), undisturbed.state_dict().values(), strict=True):
+        assert torch.equal(found, expected), name
 
 
 @settings(max_examples=30)

@@ -1,3 +1,3 @@
 """kit: a reproducibility kit for supernet NAS (CVPR 2022 lightweight-NAS challenge, supernet track)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -17,14 +17,12 @@ from kit.pipeline.request import ResolvedRun
 from kit.randomness import derive_seed
 from kit.run_dir import phases_folder
 from kit.search_space import SearchSpace
+from kit.strict import identity_of
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.weights import load_weights, save_weights
 from kit.training.checkpoint import CheckpointStore
 from kit.training.optimization import scaled_learning_rate
 from kit.training.trainer import Hardware, PhaseSettings, StepRunner, train_phase
-
-KEY_FORMAT = 1
-"""Part of every phase's key: raise it when the same settings give other weights than before."""
 
 
 @dataclass(frozen=True)
@@ -183,30 +181,24 @@ class PhaseRunner:
 
     def _identity(self, phase: Phase, settings: PhaseSettings) -> dict[str, Any]:
         """Everything the phase's weights depend on; its hash is the phase's key."""
-        profile = self.resolved.profile
-        identity: dict[str, Any] = {
-            "format": KEY_FORMAT,
-            "phase": phase.model_dump(mode="json"),
-            "optimizer": self.resolved.recipe.optimizer.model_dump(mode="json"),
-            "network": profile.network.model_dump(mode="json"),
-            "training": profile.training.model_dump(mode="json"),
-            "steps_per_epoch": settings.steps_per_epoch,
-            "images": [profile.resolution, profile.images.augmentation, self.resolved.data.fingerprint],
-            "seed": settings.seed,
-            "first_epoch": settings.first_epoch,
-            "parent_sha256": self.current.sha256,
-        }
-        if self.group.size > 1:
+        resolved, profile = self.resolved, self.resolved.profile
+        return identity_of(
+            phase=phase,
+            optimizer=resolved.recipe.optimizer,
+            network=profile.network,
+            training=profile.training,
+            images=profile.images,
+            resolution=profile.resolution,
+            data=resolved.data.fingerprint,
+            seed=settings.seed,
+            first_epoch=settings.first_epoch,
+            parent=self.current.sha256,
             # Each process normalises by its own part of the batch, so the weights depend on how many there are.
-            identity["processes"] = self.group.size
-        if phase.uses_pool:
-            identity["pool"] = self.resolved.pool.fingerprint
-        if phase.cell is not None:
-            identity["cell"] = self.cells[phase.cell].to_json()["depth_choices"]
-        if phase.needs_teacher:
-            assert self.teacher is not None
-            identity["teacher_sha256"] = self.teacher.sha256
-        return identity
+            processes=None if self.group.size == 1 else self.group.size,
+            pool=resolved.pool.fingerprint if phase.uses_pool else None,
+            cell=None if phase.cell is None else self.cells[phase.cell].to_json()["depth_choices"],
+            teacher=self.teacher.sha256 if phase.needs_teacher and self.teacher else None,
+        )
 
     def sampler(self, phase: Phase, settings: PhaseSettings) -> Sampler[Phase]:
         """What draws the paths of a phase. Raises `InputError` when there is too little to draw from."""

@@ -12,7 +12,7 @@ from kit.files import content_key, read_json, sha256_of_file, storage_errors, wr
 from kit.methods import Phase
 from kit.pipeline.compute import describe_compute
 from kit.pool import Pool, draw_pool, load_pool, write_predictions
-from kit.recipe import Profile, Recipe, to_toml
+from kit.recipe import Profile, Recipe, comparable, to_toml
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 
 MAX_ATTEMPTS = 1000
@@ -120,11 +120,10 @@ def claim_run(resolved: ResolvedRun) -> RunDirectory:
     base = request.runs / run_id(resolved)
     existing = _attempts(base)
     for path in reversed(existing):
-        if not request.fresh and _same(read_json(path / "resolved.json"), resolved.settings):
+        if not request.fresh and comparable(_stored(path)) == comparable(resolved.settings):
             return RunDirectory(path.resolve())
     if existing and not request.fresh:
-        stored = read_json(existing[0] / "resolved.json")
-        check_same_settings(_comparable(stored), resolved.settings, RunDirectory(existing[0]))
+        check_same_settings(comparable(_stored(existing[0])), comparable(resolved.settings), RunDirectory(existing[0]))
     path = base if not existing else base.with_name(f"{base.name}-r{len(existing) + 1}")
     run = RunDirectory(path.resolve())
     _write_inputs(run, resolved)
@@ -179,9 +178,5 @@ def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
     write_json(run.resolved, {**resolved.settings, "kit": __version__, "inputs": inputs})
 
 
-def _comparable(stored: dict[str, Any]) -> dict[str, Any]:
-    return {"processes": 1, **{key: value for key, value in stored.items() if key not in ("kit", "inputs")}}
-
-
-def _same(stored: dict[str, Any], settings: dict[str, Any]) -> bool:
-    return content_key(_comparable(stored)) == content_key(settings)
+def _stored(path: Path) -> dict[str, Any]:
+    return read_json(path / "resolved.json", profile=dict)

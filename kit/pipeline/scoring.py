@@ -17,12 +17,12 @@ from kit.evaluation.prefix_tree import Tick
 from kit.evaluation.sweep import ScoreUnit, UnitDone, sweep
 from kit.evaluation.units import UNIT_SIZE
 from kit.events import EvaluationFinished, EvaluationStarted, Event, Note, RankSoFar, SubnetEvaluated
-from kit.files import content_key
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.recipe import Profile
 from kit.results import Counts, ResultsFile, Score
 from kit.search_space import Architecture
+from kit.strict import key_of
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import grow, tree_macs
 from kit.training.trainer import Hardware
@@ -50,19 +50,17 @@ class ScoringJob:
     @property
     def key(self) -> str:
         """What a result depends on besides the architecture; results of another key are not reused."""
-        profile = self.profile
-        identity = {
-            "weights": self.weights_sha256,
-            "data": self.data.fingerprint,
-            "images": [profile.resolution, profile.images.augmentation],
-            "calibration": profile.calibration.model_dump(mode="json"),
-            "precision": profile.training.precision,
-            "seed": self.seed,
-            "method": self.method,
-        }
-        if profile.evaluation.fold_batch_norm:
-            identity["fold_batch_norm"] = True
-        return content_key(identity)
+        return key_of(
+            weights=self.weights_sha256,
+            data=self.data.fingerprint,
+            images=self.profile.images,
+            resolution=self.profile.resolution,
+            calibration=self.profile.calibration,
+            evaluation=self.profile.evaluation,
+            precision=self.profile.training.precision,
+            seed=self.seed,
+            method=self.method,
+        )
 
     @property
     def calibration_images(self) -> int:

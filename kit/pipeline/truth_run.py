@@ -9,15 +9,17 @@ from typing import Any
 
 from kit import __version__
 from kit.errors import InputError
-from kit.files import content_key, read_json, write_json
+from kit.files import read_json, write_json
 from kit.pipeline.request import open_profile_data
 from kit.pipeline.signals import StopFlag
 from kit.pool import draw_pool
 from kit.ranking.truth_file import Truth, write_truth
-from kit.recipe import Profile
+from kit.recipe import Profile, comparable
+from kit.recipe.run_settings import OF_TRUTH
 from kit.records import appending, read_records
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 from kit.search_space import Architecture
+from kit.strict import KEY_FORMAT, key_of
 from kit.truth import BenchSettings, StandaloneScore, Unit, train_units
 
 
@@ -66,12 +68,12 @@ class TruthRun:
         data = open_profile_data(profile, request.data)
         self.settings: dict[str, Any] = {
             "kind": "truth",
-            "profile": profile.model_dump(mode="json", include={"name", "resolution", "network", "images", "truth"}),
+            "format": KEY_FORMAT,
+            "profile": {key: part for key, part in profile.identity(defaults=True).items() if key in OF_TRUTH},
             "data_fingerprint": data.fingerprint,
         }
-        # Architectures and seeds are not settings: asking for more of them later adds to what is there.
-        for key in ("architectures", "seeds"):
-            self.settings["profile"]["truth"].pop(key)
+        identity = {key: part for key, part in profile.identity().items() if key in OF_TRUTH}
+        self.key = key_of(profile=identity, data=data.fingerprint)
         require_directory(request.runs)
         self.directory = RunDirectory((request.runs / f"truth-{profile.name}").resolve())
         self.units = [Unit(architecture, seed) for seed in range(request.seeds) for architecture in request.architectures]
@@ -123,8 +125,7 @@ class TruthRun:
     def _claim(self) -> None:
         run = self.directory
         if run.resolved.exists() and not self.request.fresh:
-            stored = {key: value for key, value in read_json(run.resolved).items() if key not in ("kit", "inputs")}
-            check_same_settings(stored, self.settings, run)
+            check_same_settings(comparable(read_json(run.resolved, profile=dict)), comparable(self.settings), run)
             return
         write_environment(run.environment)
         inputs = {"data": self.request.data or self.request.profile.data}
@@ -136,7 +137,7 @@ class TruthRun:
         provenance = {
             "made_by": "kit run truth",
             "kit": __version__,
-            "settings_sha256": content_key(self.settings),
+            "settings_sha256": self.key,
             "data_fingerprint": self.settings["data_fingerprint"],
             "training": self.settings["profile"]["truth"],
             "environment": read_json(self.directory.environment),

@@ -12,6 +12,7 @@ from kit.recipe.loading import (
 from kit.recipe.models import OptimizerSettings, Partition, Recipe
 from kit.recipe.origins import Difference, Setting, differences, profile_settings, recipe_settings
 from kit.recipe.profile import Profile
+from kit.recipe.run_settings import comparable
 from kit.recipe.writing import to_toml
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Profile",
     "Recipe",
     "Setting",
+    "comparable",
     "copy_recipe",
     "differences",
     "load_profile",

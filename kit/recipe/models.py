@@ -1,6 +1,6 @@
 """What a recipe may say. Sections cited are those of the 2nd-place paper ("P") and the code its authors released ("C")."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -66,6 +66,7 @@ class Partition(Strict):
 class Recipe(Strict):
     """A named sequence of phases."""
 
+    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "description"})
     name: Name
     title: str
     description: str = ""

@@ -1,6 +1,6 @@
 """What a profile may say: data set, resolution, widths, and every number that depends on the scale of a run."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -77,6 +77,8 @@ class PoolSettings(Strict):
 class TruthSettings(Strict):
     """How architectures are trained alone (SGD, cosine per step after a linear warm-up, the profile's augmentation)."""
 
+    # Asking for more of them adds to what is there.
+    outside_keys: ClassVar[frozenset[str]] = frozenset({"architectures", "seeds"})
     architectures: PositiveInt = 24
     seeds: PositiveInt = 3
     epochs: PositiveInt = 3
@@ -88,7 +90,7 @@ class TruthSettings(Strict):
 
 
 class RuntimeSettings(Strict):
-    """How, not what: nothing here changes a result beyond rounding, so nothing here enters a phase's key."""
+    """How, not what: nothing here changes a result beyond rounding, so nothing here enters a key."""
 
     device: str = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
@@ -104,6 +106,8 @@ class RuntimeSettings(Strict):
 class Profile(Strict):
     """On what a recipe runs. Any recipe runs on any profile."""
 
+    # Data are known by their content, not by where they lie.
+    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "data", "runtime"})
     name: Name
     title: str
     data: str

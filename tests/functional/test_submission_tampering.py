@@ -23,6 +23,7 @@ import pytest
 from safetensors.numpy import load, save
 from synthetic_archive import canonical, data_members, synthetic, whole
 
+from kit import __version__
 from kit.submission import layout
 from kit.submission.archive import BLOCK, tar_header, write_archive, write_tar
 from kit.submission.checks import check_archive
@@ -70,7 +71,7 @@ def seal(members: Members) -> Members:
     try:
         facts = local.facts()
     except Exception:  # the forger broke what the manifest is made from
-        facts = {"kit": "0.1.0", "run": "small-nano-s0", "recipe": "small", "profile": "nano"}
+        facts = {"kit": __version__, "run": "small-nano-s0", "recipe": "small", "profile": "nano"}
     manifest = layout.dump_json(layout.MANIFEST, layout.make_manifest(facts, hashes(local, local.names())))
     sealed = LocalMembers({**members, layout.MANIFEST: manifest})
     sums = layout.dump_sums({name: sealed.sha256(name) for name in sealed.names() if name != layout.SUMS})
@@ -614,7 +615,7 @@ SEALS = {
     "the same key twice": ("strict-json", layout.MANIFEST, b'"format": 1,', b'"format": 1,\n "format": 1,'),
     "a size": ("manifest-hashes", layout.MANIFEST, b'"size": ', b'"size": 1'),
     "a path": ("manifest-hashes", layout.MANIFEST, b'"path": "README.md"', b'"path": "README.mx"'),
-    "another version of kit": ("kit-version", layout.MANIFEST, b'"kit": "0.1.0"', b'"kit": "9.1.0"'),
+    "another version of kit": ("kit-version", layout.MANIFEST, f'"kit": "{__version__}"'.encode(), b'"kit": "9.1.0"'),
     "an upper-case hash": ("sha256sums", layout.SUMS, b"a", b"A"),
     "an empty line": ("sha256sums", layout.SUMS, b"\n", b"\n\n"),
 }

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic, whole
 
+from kit import __version__
 from kit.costs import macs
 from kit.errors import InputError, StorageError
 from kit.events import EvaluationFinished, Note, RunStarted, RunStopped, from_line, to_line
@@ -154,7 +155,7 @@ def test_whatever_json_says_the_checker_finds_it_and_never_fails(
 
 def seal(members: dict[str, bytes]) -> dict[str, bytes]:
     local = LocalMembers({name: data for name, data in members.items() if name not in layout.SEALS})
-    facts = {"kit": "0.1.0", "run": "small-nano-s0", "recipe": "small", "profile": "nano"}
+    facts = {"kit": __version__, "run": "small-nano-s0", "recipe": "small", "profile": "nano"}
     manifest = layout.dump_json(layout.MANIFEST, layout.make_manifest(facts, hashes(local, local.names())))
     sealed = LocalMembers({**members, layout.MANIFEST: manifest})
     sums = {name: sealed.sha256(name) for name in sealed.names() if name != layout.SUMS}

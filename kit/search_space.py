@@ -20,8 +20,11 @@ SLOTS = (5, 5, 8, 5)
 STAGES = len(SLOTS)
 MIN_DEPTH = 2
 PAPER_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+ALL_DIGITS = tuple(range(1, len(PAPER_RATIOS) + 1))
 FIRST_SLOT_POSITION = 6
 STEM_POSITION = 5
+OUT_POSITIONS = (7, 17, 27, 43)
+"""Where a code has the output digit of each stage: behind its first block."""
 
 Depths = tuple[int, ...]
 
@@ -58,6 +61,11 @@ class Architecture:
         return self.stages[0].out_channels
 
     @property
+    def out_digits(self) -> tuple[int, ...]:
+        """The output digit of each stage."""
+        return tuple(int(self.code[at]) for at in OUT_POSITIONS)
+
+    @property
     def width_digits(self) -> tuple[int, ...]:
         """The stem's digit and the 46 slot digits, `0` where a slot is empty: the coordinates of CPT's distance."""
         return tuple(int(digit) for digit in self.code[STEM_POSITION:])
@@ -77,10 +85,10 @@ class Stem:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A set of architectures: allowed depth combinations and, per stage, the largest width digit.
+    """A set of architectures: allowed depth combinations and, per stage, the largest width digit and the output digits.
 
-    `base_channels`, `ratios`, `divisor` and `stem` fix what the digits mean; `depth_choices` and `max_digits` say which
-    digits are allowed. Progressive shrinking is a list of such sets, a sub-supernet owns one of them.
+    `base_channels`, `ratios`, `divisor` and `stem` fix what the digits mean; the other fields say which digits are allowed
+    (`out_digits` None: all up to the largest). Progressive shrinking is a list of such sets, a sub-supernet owns one.
     """
 
     base_channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -89,6 +97,13 @@ class SearchSpace:
     stem: Stem = Stem()
     depth_choices: tuple[Depths, ...] = tuple(itertools.product(*(range(MIN_DEPTH, slots + 1) for slots in SLOTS)))
     max_digits: tuple[int, ...] = (7, 7, 7, 7)
+    out_digits: tuple[tuple[int, ...], ...] | None = None
+
+    @cached_property
+    def out_choices(self) -> tuple[tuple[int, ...], ...]:
+        """The output digits that each stage may have."""
+        digits = self.out_digits or (ALL_DIGITS,) * STAGES
+        return tuple(tuple(d for d in own if d <= limit) for own, limit in zip(digits, self.max_digits, strict=True))
 
     @cached_property
     def channels(self) -> tuple[tuple[int, ...], ...]:
@@ -118,6 +133,8 @@ class SearchSpace:
                 if digits[at + 1] != out_digit:
                     reason = f"the residual sum needs the stage's conv2 digit {out_digit}, as in its first block"
                     _refuse(at + 2, code, reason)
+            if out_digit not in self.out_choices[stage]:
+                _refuse(position + 2, code, f"stage {stage + 1} takes output digits {_listed(self.out_choices[stage])} here")
             for at in range(position + 2 * depth, position + 2 * slots):
                 if digits[at] != 0:
                     _refuse(at + 1, code, f"stage {stage + 1} has depth {depth}: slots after it must be 00")
@@ -141,7 +158,7 @@ class SearchSpace:
     def sample(self, rng: random.Random) -> Architecture:
         """Draw depths, then one output digit per stage, then one conv1 digit per block, each uniformly."""
         depths = self.depth_choices[rng.randrange(len(self.depth_choices))]
-        outs = [1 + rng.randrange(limit) for limit in self.max_digits]
+        outs = [choices[rng.randrange(len(choices))] for choices in self.out_choices]
         mids = [
             [1 + rng.randrange(limit) for _ in range(depth)] for depth, limit in zip(depths, self.max_digits, strict=True)
         ]
@@ -154,6 +171,7 @@ class SearchSpace:
         max_depths: Sequence[int] | None = None,
         max_digits: Sequence[int] | None = None,
         depth_choices: Iterable[Sequence[int]] | None = None,
+        out_digits: Sequence[Iterable[int]] | None = None,
     ) -> "SearchSpace":
         """The subspace with these further limits (never larger than this space). Raises `InputError` if it is empty."""
         low = tuple(min_depths or (MIN_DEPTH,) * STAGES)
@@ -167,10 +185,21 @@ class SearchSpace:
             for depths in self.depth_choices
             if depths in allowed and all(a <= d <= b for a, d, b in zip(low, depths, high, strict=True))
         )
-        if not kept or min(limits) < 1:
-            raise InputError(f"the subspace with depths {low} to {high} and width digits up to {limits} is empty")
         narrowed = tuple(min(a, b) for a, b in zip(self.max_digits, limits, strict=True))
-        return replace(self, depth_choices=kept, max_digits=narrowed)
+        outs = self.out_digits
+        if out_digits is not None:
+            outs = tuple(tuple(sorted({*own} & {*new})) for own, new in zip(self.out_choices, out_digits, strict=True))
+        subspace = replace(self, depth_choices=kept, max_digits=narrowed, out_digits=outs)
+        if not kept or not all(subspace.out_choices):
+            raise InputError(f"the subspace with depths {low} to {high} and width digits up to {limits} is empty")
+        return subspace
+
+    def owns(self, architecture: Architecture) -> bool:
+        """Whether depths and output digits are this space's: cells of a partition differ in nothing else."""
+        if architecture.depths not in self.depth_set:
+            return False
+        pairs = zip(architecture.out_digits, self.out_digits or (), strict=False)
+        return all(digit in digits for digit, digits in pairs)
 
     def __contains__(self, architecture: object) -> bool:
         if not isinstance(architecture, Architecture):
@@ -186,8 +215,8 @@ class SearchSpace:
         total = 0
         for depths in self.depth_choices:
             choices = 1
-            for depth, limit in zip(depths, self.max_digits, strict=True):
-                choices *= limit ** (depth + 1)
+            for depth, limit, outs in zip(depths, self.max_digits, self.out_choices, strict=True):
+                choices *= limit**depth * len(outs)
             total += choices
         return total
 
@@ -195,13 +224,14 @@ class SearchSpace:
     def largest(self) -> Architecture:
         """The deepest architecture at full width; a supernet's weights have its shapes."""
         depths = max(self.depth_choices, key=lambda depths: (sum(depths), depths))
-        return self.build(depths, (1,) * STAGES, [(1,) * depth for depth in depths])
+        return self.build(depths, [min(outs) for outs in self.out_choices], [(1,) * depth for depth in depths])
 
     @property
     def smallest(self) -> Architecture:
         """The shallowest architecture at the smallest widths."""
         depths = min(self.depth_choices, key=lambda depths: (sum(depths), depths))
-        return self.build(depths, self.max_digits, [(d,) * depth for d, depth in zip(self.max_digits, depths, strict=True)])
+        mids = [(d,) * depth for d, depth in zip(self.max_digits, depths, strict=True)]
+        return self.build(depths, [max(outs) for outs in self.out_choices], mids)
 
     @property
     def whole(self) -> "SearchSpace":
@@ -213,10 +243,14 @@ class SearchSpace:
         columns = list(zip(*self.depth_choices, strict=True))
         ranges = " ".join(f"{min(column)}-{max(column)}" for column in columns)
         widths = " ".join(map(str, self.max_digits))
-        return f"depths {ranges} ({len(self.depth_choices)} combinations), width digits up to {widths}"
+        text = f"depths {ranges} ({len(self.depth_choices)} combinations), width digits up to {widths}"
+        if self.out_digits is None:
+            return text
+        return f"{text}, output digits {' '.join(map(_listed, self.out_choices))}"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `from_json` makes an equal space."""
+        outs = {} if self.out_digits is None else {"out_digits": [_listed(digits) for digits in self.out_digits]}
         return {
             "base_channels": list(self.base_channels),
             "ratios": list(self.ratios),
@@ -224,12 +258,14 @@ class SearchSpace:
             "stem": {"kernel": self.stem.kernel, "stride": self.stem.stride, "pool": self.stem.pool},
             "depth_choices": ["".join(map(str, depths)) for depths in self.depth_choices],
             "max_digits": list(self.max_digits),
+            **outs,
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "SearchSpace":
         """The space that `to_json` described. Raises `InputError` when the value is not such a description."""
         try:
+            outs = value.get("out_digits")
             return cls(
                 tuple(int(base) for base in value["base_channels"]),
                 tuple(float(ratio) for ratio in value["ratios"]),
@@ -237,8 +273,9 @@ class SearchSpace:
                 Stem(**value["stem"]),
                 tuple(tuple(int(depth) for depth in text) for text in value["depth_choices"]),
                 tuple(int(digit) for digit in value["max_digits"]),
+                None if outs is None else tuple(tuple(int(digit) for digit in text) for text in outs),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a description of a search space: {error!r}") from error
 
     @cached_property
@@ -277,6 +314,10 @@ def _parse_depths(code: str) -> Depths:
         if not MIN_DEPTH <= int(code[1 + stage]) <= slots:
             _refuse(2 + stage, code, f"stage {stage + 1} has depths {MIN_DEPTH}..{slots}")
     return tuple(int(digit) for digit in code[1 : 1 + STAGES])
+
+
+def _listed(digits: Sequence[int]) -> str:
+    return "".join(map(str, digits))
 
 
 def _refuse(position: int, code: str, reason: str) -> NoReturn:

@@ -196,7 +196,7 @@ class PhaseRunner:
             # Each process normalises by its own part of the batch, so the weights depend on how many there are.
             processes=None if self.group.size == 1 else self.group.size,
             pool=resolved.pool.fingerprint if phase.uses_pool else None,
-            cell=None if phase.cell is None else self.cells[phase.cell].to_json()["depth_choices"],
+            cell=None if phase.cell is None else self.cells[phase.cell].to_json(),
             teacher=self.teacher.sha256 if phase.needs_teacher and self.teacher else None,
         )
 

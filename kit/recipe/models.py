@@ -1,11 +1,11 @@
 """What a recipe may say. Sections cited are those of the 2nd-place paper ("P") and the code its authors released ("C")."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kit.methods import AnyPhase
-from kit.search_space import STAGES, SearchSpace
+from kit.search_space import ALL_DIGITS, STAGES, SearchSpace
 from kit.strict import Fraction, Name, Strict
 
 
@@ -17,32 +17,37 @@ class OptimizerSettings(Strict):
 
 
 class Partition(Strict):
-    """Cells of the space by depth; every sub-supernet owns one (SSE, P 2.3)."""
+    """Cells of the space by depth or output width; every sub-supernet owns one (SSE, P 2.3)."""
 
+    by: Literal["depth", "total-depth", "width"] = "depth"
+    """`depth`: the depths of `stages`, a digit each; `total-depth`: their sum; `width`: the output digit of one stage."""
     stages: Annotated[tuple[Annotated[int, Field(ge=1, le=STAGES)], ...], Field(min_length=1)]
-    cells: Annotated[tuple[tuple[Annotated[str, Field(pattern=r"^[2-8]+$")], ...], ...], Field(min_length=1)]
-    """Each cell lists the depths of `stages` it owns, one digit per stage: "83" is depth 8 in the first, 3 in the second."""
+    cells: Annotated[tuple[tuple[Annotated[str, Field(pattern=r"^[0-9]+$")], ...], ...], Field(min_length=1)]
+    """Each cell lists what it owns; by depth, "83" is depth 8 in the first of `stages`, 3 in the second."""
     rest: bool = False
     """Whether a last cell owns everything the others do not."""
 
     @model_validator(mode="after")
     def _is_a_partition(self) -> Self:
+        what = {"depth": "depth", "total-depth": "total depth", "width": "output digit"}[self.by]
         if len(set(self.stages)) != len(self.stages):
             raise ValueError(f"stages {list(self.stages)} repeat")
+        if self.by == "width" and len(self.stages) > 1:
+            raise ValueError(f"cells by width are of one stage, not of {list(self.stages)}")
         owners: dict[str, int] = {}
-        possible = {self._project(depths) for depths in SearchSpace().depth_choices}
+        possible = self._possible()
         for index, cell in enumerate(self.cells):
             if not cell:
                 raise ValueError(f"cell {index} is empty")
-            for depths in cell:
-                if depths not in possible:
-                    raise ValueError(f"cell {index}: {depths!r} is no depth of stages {list(self.stages)}")
-                if depths in owners:
-                    raise ValueError(f"cells {owners[depths]} and {index} overlap: both own depths {depths!r}")
-                owners[depths] = index
-        left = sorted(possible - set(owners))
+            for value in cell:
+                if value not in possible:
+                    raise ValueError(f"cell {index}: {value!r} is no {what} of stages {list(self.stages)}")
+                if value in owners:
+                    raise ValueError(f"cells {owners[value]} and {index} overlap: both own {what}s {value!r}")
+                owners[value] = index
+        left = sorted(possible - set(owners), key=int)
         if left and not self.rest:
-            raise ValueError(f"the cells leave a gap: nothing owns depths {', '.join(left)} (or set rest = true)")
+            raise ValueError(f"the cells leave a gap: nothing owns {what}s {', '.join(left)} (or set rest = true)")
         if self.rest and not left:
             raise ValueError("rest = true, but the cells own everything already")
         return self
@@ -53,14 +58,27 @@ class Partition(Strict):
 
     def subspaces(self, space: SearchSpace) -> tuple[SearchSpace, ...]:
         """The cells as subspaces of `space`, in order, the rest last."""
-        owners = {depths: index for index, cell in enumerate(self.cells) for depths in cell}
-        groups: list[list[tuple[int, ...]]] = [[] for _ in range(self.size)]
-        for depths in space.depth_choices:
-            groups[owners.get(self._project(depths), len(self.cells))].append(depths)
-        return tuple(space.restrict(depth_choices=group) for group in groups)
+        owned = [set(cell) for cell in self.cells]
+        if self.rest:
+            owned.append(self._possible().difference(*owned))
+        return tuple(self._subspace(space, values) for values in owned)
+
+    def _subspace(self, space: SearchSpace, values: set[str]) -> SearchSpace:
+        if self.by == "width":
+            chosen = tuple(map(int, values))
+            outs = [chosen if stage in self.stages else ALL_DIGITS for stage in range(1, STAGES + 1)]
+            return space.restrict(out_digits=outs)
+        return space.restrict(depth_choices=[each for each in space.depth_choices if self._project(each) in values])
+
+    def _possible(self) -> set[str]:
+        """What an architecture of the whole space may be told by."""
+        if self.by == "width":
+            return set(map(str, ALL_DIGITS))
+        return {self._project(depths) for depths in SearchSpace().depth_choices}
 
     def _project(self, depths: tuple[int, ...]) -> str:
-        return "".join(str(depths[stage - 1]) for stage in self.stages)
+        chosen = [depths[stage - 1] for stage in self.stages]
+        return str(sum(chosen)) if self.by == "total-depth" else "".join(map(str, chosen))
 
 
 class Recipe(Strict):

@@ -26,11 +26,11 @@ class FewShotSupernet(nn.Module):
         return cls([copy.deepcopy(supernet) for _ in cells], cells)
 
     def cell_of(self, architecture: Architecture) -> int:
-        """Index of the cell that owns an architecture; cells differ by depth alone."""
+        """Index of the cell that owns an architecture."""
         for index, cell in enumerate(self.cells):
-            if architecture.depths in cell.depth_set:
+            if cell.owns(architecture):
                 return index
-        raise AssertionError(f"no cell owns depths {architecture.depths}")
+        raise AssertionError(f"no cell owns {architecture}")
 
     def member_of(self, architecture: Architecture) -> ElasticResNet:
         """The member that computes an architecture."""

@@ -19,6 +19,7 @@ from kit.search_space import (
     CODE_LENGTH,
     FIRST_SLOT_POSITION,
     MIN_DEPTH,
+    OUT_POSITIONS,
     SLOTS,
     STAGES,
     STEM_POSITION,
@@ -131,7 +132,7 @@ def make_rows(
         "acc": _joined(codes, scores),
         "true": _joined(codes, truth or {}),
         "depth": depths.sum(axis=1).astype(np.float64),
-        "cell": cell_numbers(depths, cells),
+        "cell": cell_numbers(digits, cells),
     }
     columns |= costs(digits, profile, progress)
     columns["error"] = rank_errors(columns["acc"], columns["true"])
@@ -213,13 +214,16 @@ def _stages(digits: Digits, depths: Sequence[int], space: SearchSpace) -> tuple[
     return tuple(stages)
 
 
-def cell_numbers(depths: Integers, cells: Sequence[SearchSpace]) -> Floats:
+def cell_numbers(digits: Digits, cells: Sequence[SearchSpace]) -> Floats:
     """The cell of the recipe's partition that owns each row, counted from 0; `nan` without a partition."""
-    numbers = np.full(len(depths), np.nan)
+    numbers = np.full(len(digits), np.nan)
     scale = 10 ** np.arange(STAGES)[::-1]
-    keys = depths @ scale
+    keys = digits[:, 1 : 1 + STAGES] @ scale
     for number, cell in enumerate(cells):
-        numbers[np.isin(keys, np.array(cell.depth_choices) @ scale)] = number
+        own = np.isin(keys, np.array(cell.depth_choices) @ scale)
+        for at, choices in zip(OUT_POSITIONS, cell.out_digits or (), strict=False):
+            own &= np.isin(digits[:, at], choices)
+        numbers[own] = number
     return numbers
 
 

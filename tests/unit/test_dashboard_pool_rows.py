@@ -1,6 +1,7 @@
 """Pools in columns: equal to the search space's own answers, one architecture at a time."""
 
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from kit.costs import macs, params
 from kit.errors import InputError
 from kit.pool import Entry
-from kit.recipe import load_profile, load_recipe
-from kit.search_space import RESNET48, InvalidArchitectureError
+from kit.recipe import Partition, load_profile, load_recipe
+from kit.search_space import RESNET48, InvalidArchitectureError, SearchSpace
 from kit.submission.selection import Scored, pareto_front
 from kit.watch.filter_language import parse_filter
 from kit.watch.pool_rows import PoolRows, make_rows, parse_codes, ranks
@@ -21,6 +22,7 @@ from kit.watch.pool_selection import PoolSelection
 IMAGES = 40
 IMAGENET, FASHION = load_profile("imagenet"), load_profile("fashion")
 CELLS = load_recipe("full").partition.subspaces(FASHION.search_space)
+BY_WIDTH = Partition(by="width", stages=(4,), cells=(("1", "2"), ("3", "5")), rest=True).subspaces(FASHION.search_space)
 
 
 def entries(seed: int, count: int, *, scored: bool = True) -> list[Entry]:
@@ -52,11 +54,12 @@ class TestCosts:
             assert tuple(rows.depths()[index]) == architecture.depths
             assert rows.numbers("acc")[index] == entry.accuracy
 
-    def test_cells_are_those_that_hold_the_architecture(self) -> None:
+    @pytest.mark.parametrize("cells", [CELLS, BY_WIDTH])
+    def test_cells_are_those_that_hold_the_architecture(self, cells: Sequence[SearchSpace]) -> None:
         pool = entries(3, 60)
-        rows = rows_of(pool, cells=CELLS)
+        rows = rows_of(pool, cells=cells)
         for index, entry in enumerate(pool):
-            owners = [number for number, cell in enumerate(CELLS) if FASHION.search_space.parse(entry.code) in cell]
+            owners = [number for number, cell in enumerate(cells) if FASHION.search_space.parse(entry.code) in cell]
             assert [rows.numbers("cell")[index]] == owners
 
 

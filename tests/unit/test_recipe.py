@@ -1,5 +1,7 @@
 """Recipes and profiles: what ships agrees with the paper, and what is wrong is named with file, key and nearest key."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ learning_rate = 0.1
 """
 PARTITION = """
 [partition]
-stages = [4]
+stages = {stages}
 cells = {cells}
 
 [[phases]]
@@ -179,15 +181,41 @@ def test_all_problems_come_at_once(write):
         ('[["2"], ["3", "4", "6"]]', "'6' is no depth of stages [4]"),
         ('[["2", "3", "4", "5"], []]', "cell 1 is empty"),
         ('[["2", "3", "4", "5"]]\nrest = true', "own everything already"),
+        ('[["2"], ["3", "4", "5"]]\nby = "width"', "nothing owns output digits 1, 6, 7"),
+        ('[["8"]]\nby = "width"', "'8' is no output digit of stages [4]"),
+        ('[["2"], ["3", "9"]]\nby = "total-depth"', "'9' is no total depth of stages [4]"),
     ],
 )
 def test_cells_neither_overlap_nor_leave_a_gap(write, cells, expected):
-    message = refusal(write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells=cells)))
+    message = refusal(write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells=cells, stages=[4])))
     assert expected in message and "partition" in message
 
 
+@pytest.mark.parametrize(
+    ("stages", "cells", "depth_choices"),
+    [
+        ([1, 2, 3, 4], '[["14"], ["15"], ["16"], ["17"]]\nrest = true\nby = "total-depth"', [54, 59, 59, 54, 222]),
+        ([4], '[["1", "2"], ["3", "4", "5"], ["6", "7"]]\nby = "width"', [448, 448, 448]),
+    ],
+)
+def test_cells_by_total_depth_and_by_width_own_every_architecture_once(write, stages, cells, depth_choices):
+    recipe = load_recipe(write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells=cells, stages=stages)))
+    assert load_recipe(write(to_toml(recipe), "again")) == recipe
+    found = recipe.partition.subspaces(SearchSpace())
+    assert [len(cell.depth_choices) for cell in found] == depth_choices
+    assert sum(cell.size for cell in found) == SearchSpace().size
+    for seed in range(100):
+        architecture = SearchSpace().sample(random.Random(seed))
+        assert sum(architecture in cell for cell in found) == sum(cell.owns(architecture) for cell in found) == 1
+
+
+def test_cells_by_width_are_of_one_stage(write):
+    text = PARTITION.format(cells='[["1"]]\nby = "width"', stages=[3, 4])
+    assert "of one stage" in refusal(write('name = "mine"\ntitle = "mine"\n' + text))
+
+
 def test_a_cell_that_does_not_exist_is_refused(write):
-    path = write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells='[["2"], ["3", "4", "5"]]'))
+    path = write('name = "mine"\ntitle = "mine"\n' + PARTITION.format(cells='[["2"], ["3", "4", "5"]]', stages=[4]))
     assert "there is no cell 2: the partition has cells 0..1" in refusal(path, "phases.S.cell=2")
 
 

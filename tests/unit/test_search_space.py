@@ -1,4 +1,5 @@
 import itertools
+import math
 import random
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.costs import macs, params
+from kit.errors import InputError
 from kit.pool import load_pool
 from kit.recipe import load_recipe
 from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError, SearchSpace
@@ -101,6 +103,33 @@ def test_51_digits_get_a_hint():
     with pytest.raises(InvalidArchitectureError) as refusal:
         RESNET48.parse(FULL[1:])
     assert "in front" in refusal.value.hint
+
+
+@given(SEEDS)
+def test_output_digits_may_be_chosen(seed):
+    rng = random.Random(seed)
+    chosen = [rng.sample(range(1, limit + 1), rng.randint(1, limit)) for limit in PUBLISHED.max_digits]
+    space = PUBLISHED.restrict(out_digits=chosen)
+    for architecture in (space.sample(rng), space.largest, space.smallest):
+        assert architecture in space and space.owns(architecture)
+        assert all(digit in digits for digit, digits in zip(architecture.out_digits, chosen, strict=True))
+    other = PUBLISHED.sample(rng)
+    assert (other in space) == space.owns(other) == all(d in own for d, own in zip(other.out_digits, chosen, strict=True))
+    shares = [len(own) / limit for own, limit in zip(chosen, PUBLISHED.max_digits, strict=True)]
+    assert space.size == pytest.approx(PUBLISHED.size * math.prod(shares), rel=1e-12)
+    assert SearchSpace.from_json(space.to_json()) == space
+    if not space.owns(other):
+        with pytest.raises(InvalidArchitectureError, match="takes output digits"):
+            space.parse(other.code)
+
+
+def test_all_output_digits_draw_and_are_written_as_before():
+    everything = PUBLISHED.restrict(out_digits=[range(1, 8)] * 4)
+    for seed in range(20):
+        assert everything.sample(random.Random(seed)) == PUBLISHED.sample(random.Random(seed))
+    assert "out_digits" not in PUBLISHED.to_json() and "out_digits" in everything.to_json()
+    with pytest.raises(InputError, match="is empty"):
+        PUBLISHED.restrict(out_digits=[[1], [1], [6, 7], [1]])
 
 
 @given(SEEDS)

@@ -106,6 +106,18 @@ def test_safetensors_note_space_and_cells_under_one_metadata_key(tmp_path):
     assert loaded.cells == net.cells and loaded.space == TINY and same(net, loaded)
 
 
+def test_cells_by_width_come_back_and_own_their_architectures(tmp_path):
+    every = range(1, 8)
+    cells = tuple(TINY.restrict(out_digits=[every, every, every, own]) for own in ((1, 2), (3, 4, 5, 6, 7)))
+    net = few_shot(cells)
+    save_weights(net, tmp_path / "w.safetensors")
+    loaded = load_supernet(tmp_path / "w.safetensors")
+    assert isinstance(loaded, FewShotSupernet) and loaded.cells == cells and same(net, loaded)
+    for seed in range(20):
+        architecture = TINY.sample(random.Random(seed))
+        assert loaded.cell_of(architecture) == (architecture.out_digits[3] > 2)
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_loaded_few_shot_supernets_compute_the_same(suffix, tmp_path):
     net, path = few_shot().eval(), tmp_path / f"w.{suffix}"

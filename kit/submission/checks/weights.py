@@ -66,7 +66,7 @@ def _supernet_weights(submission: Submission) -> Iterator[Problem]:
     if not same:
         yield Problem(file, "it notes other channels than the profile's")
     wanted_cells = () if partition is None else partition.subspaces(own)
-    if [cell.depth_set for cell in cells] != [cell.depth_set for cell in wanted_cells]:
+    if [(cell.depth_set, cell.out_digits) for cell in cells] != [(cell.depth_set, cell.out_digits) for cell in wanted_cells]:
         yield Problem(file, f"it notes {len(cells)} cells that are not those of the recipe's partition")
 
 
@@ -109,9 +109,7 @@ def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
         for model in submission.index.models:
             file = layout.calibrated_path(model.code)
             architecture = submission.space.parse(model.code)
-            prefix = prefixes(len(cells))[
-                next((i for i, cell in enumerate(cells) if architecture.depths in cell.depth_set), 0)
-            ]
+            prefix = prefixes(len(cells))[next((i for i, cell in enumerate(cells) if cell.owns(architecture)), 0)]
             with submission.tensors(file) as weights:
                 for message in _calibrated_problems(submission, model, architecture, weights, supernet, prefix):
                     yield Problem(file, message)

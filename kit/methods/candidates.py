@@ -73,7 +73,6 @@ class CandidateSampler(Sampler[CandidatePhase]):
         )
 
     def paths(self, step: int) -> list[Path]:
-        """The sampled sub-network, then the group, redrawn where the settings say so."""
         settings = self.settings
         if step and step % self.scope.steps_per_epoch in settings.redraw_steps:
             self.group.redraw(self._draw(step))
@@ -82,18 +81,15 @@ class CandidateSampler(Sampler[CandidatePhase]):
         return [sampled, *(Path(candidate, share) for candidate in self.group.members)]
 
     def finish_step(self, step: int) -> Replacement | None:
-        """Let the group learn of the sampled sub-network."""
         return self.group.update(self._sampled(step))
 
     def state(self) -> dict[str, Any]:
-        """Group and recent sub-networks, by code."""
         return {
             "members": [member.code for member in self.group.members],
             "recent": [architecture.code for architecture in self.group.recent],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put them back."""
         self.group.redraw([self.scope.space.whole.parse(code) for code in state["members"]])
         self.group.restore_recent([self.scope.space.whole.parse(code) for code in state["recent"]])
 

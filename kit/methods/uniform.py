@@ -24,7 +24,6 @@ class PretrainPhase(Phase):
         return 1
 
     def subspace(self, space: SearchSpace) -> SearchSpace:
-        """The full network alone."""
         return space.restrict(min_depths=space.largest.depths, max_digits=(1,) * STAGES)
 
 
@@ -32,7 +31,6 @@ class FullSampler(Sampler[PretrainPhase]):
     """The full network every step."""
 
     def paths(self, step: int) -> list[Path]:
-        """The one path."""
         return [Path(self.scope.space.largest)]
 
 
@@ -60,7 +58,6 @@ class UniformPhase(Phase):
         return self
 
     def subspace(self, space: SearchSpace) -> SearchSpace:
-        """What the phase's own limits leave of `space`."""
         return space.restrict(min_depths=self.min_depths, max_depths=self.max_depths, max_digits=self.max_digits)
 
 
@@ -68,7 +65,6 @@ class UniformSampler(Sampler[UniformPhase]):
     """Independent uniform draws from the subspace."""
 
     def paths(self, step: int) -> list[Path]:
-        """One draw per path."""
         seed, phase = self.scope.seed, self.settings.name
         draws = (derive_random(seed, phase, step, path) for path in range(self.settings.paths))
         return [Path(self.scope.space.sample(rng)) for rng in draws]

@@ -85,6 +85,33 @@ def parse_json(data: bytes, *, source: str) -> Any:
         raise StorageError(f"{source} is not valid JSON: {error}", hint=DAMAGED_HINT) from error
 
 
+class GrowingFile:
+    """A file that another process appends to, read on from where the last look ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.size = 0
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was there at an earlier look."""
+        return self._identity is not None
+
+    def read(self, limit: int = -1) -> tuple[bytes, bool]:
+        """What is new (at most `limit` bytes), and whether that starts another file: replaced or cut. Raises `OSError`."""
+        with self.path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            identity = (status.st_dev, status.st_ino)
+            is_another = self._identity not in (None, identity) or status.st_size < self.offset
+            self._identity, self.size = identity, status.st_size
+            self.offset = file.seek(0 if is_another else self.offset)
+            data = file.read(limit) if self.offset < self.size else b""
+        self.offset += len(data)
+        return data, is_another
+
+
 def fsync_folder(folder: Path) -> None:
     """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

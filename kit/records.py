@@ -8,20 +8,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kit.files import storage_errors
+from kit.errors import StorageError
+from kit.files import GrowingFile, storage_errors
 
 Record = dict[str, Any]
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path) -> list[Record]:
     """The intact records of a file, oldest first; a missing file has none."""
-    if not path.exists():
-        return
-    with storage_errors("read", path), path.open("rb") as file:
-        for line in file:
-            checksum, _, text = line.rstrip(b"\n").partition(b" ")
-            if text and line.endswith(b"\n") and checksum == _checksum(text):
-                yield json.loads(text)
+    return RecordReader(path).read()[0]
+
+
+class RecordReader:
+    """Reads the intact records of a file, each once, as others append to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = GrowingFile(path)
+
+    def read(self) -> tuple[list[Record], bool]:
+        """The records that are new, and whether the file is another one than before (removed, replaced or cut)."""
+        try:
+            with storage_errors("read", self._file.path):
+                data, is_another = self._file.read()
+        except StorageError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            was_known = self._file.is_known
+            self._file = GrowingFile(self._file.path)
+            return [], was_known
+        whole, _, torn = data.rpartition(b"\n")
+        self._file.offset -= len(torn)  # its rest may come yet
+        return [record for line in whole.split(b"\n") if (record := _record(line)) is not None], is_another
 
 
 class RecordWriter:
@@ -55,6 +72,14 @@ def appending(path: Path) -> Iterator[RecordWriter]:
         with storage_errors("write", path):
             file.flush()
             os.fsync(file.fileno())
+
+
+def _record(line: bytes) -> Record | None:
+    checksum, _, text = line.partition(b" ")
+    if not text or checksum != _checksum(text):
+        return None
+    record = json.loads(text)
+    return record if isinstance(record, dict) else None
 
 
 def _checksum(text: bytes) -> bytes:

@@ -1,15 +1,21 @@
-"""Scores on disk: one record per unit, appended once, complete, with a checksum, and never rewritten."""
+"""Scores on disk: `evaluations.jsonl`, one record per unit, appended once, complete, with a checksum, and never rewritten.
 
-from collections.abc import Iterator, Sequence
+Nothing else reads or writes these files. Each process of a group appends to one of its own beside the first one's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.files import storage_errors
-from kit.records import RecordWriter, appending, read_records
+from kit.records import Record, RecordReader, RecordWriter, appending, read_records
 from kit.search_space import Architecture
 
+EVALUATIONS = "evaluations.jsonl"
+KEY_LENGTH = 16
 Counts = tuple[int, int]
+"""Correct predictions, and the images that they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +32,79 @@ class Score:
         return self.correct / self.images
 
 
+class ResultsReader:
+    """Results by code, in the order in which they came. Each look reads on from where the last one ended.
+
+    Records that are torn, damaged or of another layout are passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start()
+
+    def _start(self) -> None:
+        self._files: dict[Path, RecordReader] = {}
+        self._by_key: dict[str, dict[str, Counts]] = {}
+        self._newest = ""
+
+    def look(self) -> None:
+        """Take in what was written since the last look; a file that was cleared is read anew. Raises `StorageError`."""
+        for path in (self.path, *_parts(self.path)):
+            records, is_another = self._files.setdefault(path, RecordReader(path)).read()
+            if is_another and path == self.path:
+                self._start()
+                self.look()
+                return
+            for record in records:
+                self._take(record)
+
+    def of(self, key: str) -> Mapping[str, Counts]:
+        """The results of one evaluation."""
+        return self._by_key.get(key[:KEY_LENGTH], {})
+
+    @property
+    def newest(self) -> Mapping[str, Counts]:
+        """The results of the evaluation that wrote last, for those who know no key.
+
+        Its key is the last record's, the first process's file before the others': what these hold is never the older,
+        since whoever begins to score moves it into the first one before he writes.
+        """
+        return self.of(self._newest)
+
+    def _take(self, record: Record) -> None:
+        key, images, correct = record.get("key"), record.get("images"), record.get("correct")
+        if not (isinstance(key, str) and isinstance(images, int) and isinstance(correct, dict)):
+            return
+        if images > 0 and all(type(count) is int and 0 <= count <= images for count in correct.values()):
+            self._newest = key
+            self._by_key.setdefault(key, {}).update((code, (count, images)) for code, count in correct.items())
+
+
 class ResultsFile:
     """Counts of correct predictions by code, valid for one evaluation `key` (weights, data, calibration).
 
-    Records of another key, torn or damaged ones are ignored: what they stood for is computed again. Each process of a group
-    appends to a file of its own beside this one; reading sees them all, and `merge` gathers them.
+    What records of another key or damaged ones stand for is computed again.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
-        self.key = key[:16]
+        self.key = key[:KEY_LENGTH]
 
     def read(self) -> dict[str, Counts]:
-        """Finished results by code: (correct, images)."""
-        found: dict[str, Counts] = {}
-        for path in (self.path, *self._parts()):
-            for record in read_records(path):
-                if record.get("key") == self.key and isinstance(record.get("correct"), dict):
-                    images = record["images"]
-                    found.update((code, (correct, images)) for code, correct in record["correct"].items())
-        return found
+        """Finished results by code, those of all processes."""
+        reader = ResultsReader(self.path)
+        reader.look()
+        return dict(reader.of(self.key))
 
     @contextmanager
     def appending(self, rank: int = 0) -> Iterator["ResultsWriter"]:
         """Open for writing; the first process writes to the file itself."""
-        with appending(self._part(rank) if rank else self.path) as writer:
+        with appending(_part(self.path, rank) if rank else self.path) as writer:
             yield ResultsWriter(writer, self.key)
 
     def merge(self) -> None:
         """Move what other processes have written into the file itself. Only while none of them writes."""
-        parts = self._parts()
+        parts = _parts(self.path)
         if not parts:
             return
         with appending(self.path) as writer:
@@ -69,15 +118,9 @@ class ResultsFile:
 
     def clear(self) -> None:
         """Forget all results, of every key."""
-        for path in (self.path, *self._parts()):
+        for path in (self.path, *_parts(self.path)):
             with storage_errors("remove", path):
                 path.unlink(missing_ok=True)
-
-    def _part(self, rank: int | str) -> Path:
-        return self.path.with_name(f"{self.path.stem}.rank{rank}{self.path.suffix}")
-
-    def _parts(self) -> list[Path]:
-        return sorted(self.path.parent.glob(self._part("*").name))
 
 
 class ResultsWriter:
@@ -91,3 +134,11 @@ class ResultsWriter:
         """Write one unit's results."""
         correct = {score.architecture.code: score.correct for score in scores}
         self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct})
+
+
+def _part(path: Path, rank: int | str) -> Path:
+    return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
+
+
+def _parts(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(_part(path, "*").name))

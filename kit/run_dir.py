@@ -25,6 +25,7 @@ from kit.events import (
     read_events,
 )
 from kit.files import exclusive_lock, read_json, storage_errors, write_json
+from kit.results import EVALUATIONS
 
 PACKAGES = (
     "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic",
@@ -69,6 +70,10 @@ class RunDirectory:
     @property
     def predictions(self) -> Path:
         return self.path / "predictions.json"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / EVALUATIONS
 
     @property
     def rank(self) -> Path:

@@ -10,7 +10,7 @@ from textual.worker import get_current_worker
 
 from kit.run_dir import RunDirectory
 from kit.watch.pool_rows import Progress
-from kit.watch.run_files import PoolView, read_pool
+from kit.watch.run_files import PoolReader, PoolView
 
 PAUSE = 5.0
 """Seconds between two looks at a run that is scoring, or ten times what a look takes."""
@@ -50,6 +50,7 @@ class PoolLoader:
     def __init__(self, screen: Screen[None]) -> None:
         self.screen = screen
         self.request: Request | None = None
+        self._reader = PoolReader(None)
         self.is_busy = False
         self._news: object = None
         self._wanted: object = None
@@ -61,6 +62,7 @@ class PoolLoader:
         """Show this; whenever `news` is another value the files may have changed."""
         if request != self.request:
             self.request, self._wanted = request, news
+            self._reader = PoolReader(request.run, pool=request.pool, truth=request.truth)
             self._start()
         elif news != self._wanted:
             self._wanted = news
@@ -92,14 +94,14 @@ class PoolLoader:
 
     def _start(self) -> None:
         assert self.request is not None
-        request = self.request
+        request, reader = self.request, self._reader
         self.is_busy, self._news = True, self._wanted
-        self.screen.run_worker(lambda: self._read(request), thread=True, exclusive=True, group="pool")
+        self.screen.run_worker(lambda: self._read(request, reader), thread=True, exclusive=True, group="pool")
 
-    def _read(self, request: Request) -> None:
+    def _read(self, request: Request, reader: PoolReader) -> None:
         begin = time.monotonic()
         worker = get_current_worker()
-        view = read_pool(request.run, pool=request.pool, truth=request.truth, progress=self._teller())
+        view = reader.read(self._teller())
         if not worker.is_cancelled:
             self._pause = max(PAUSE, 10 * (time.monotonic() - begin))
             self.screen.post_message(PoolRead(request, view))

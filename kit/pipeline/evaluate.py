@@ -16,6 +16,7 @@ from kit.pool import Pool
 from kit.process_group import ProcessGroup
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, load_profile
+from kit.results import EVALUATIONS
 from kit.run_dir import RunDirectory, find_run, require_directory
 from kit.supernet.weights import load_supernet
 
@@ -111,7 +112,7 @@ class Evaluation:
             hardware=choose_hardware(profile, self.group),
             pool=pool,
             seed=seed,
-            results=folder / "evaluations.jsonl",
+            results=folder / EVALUATIONS,
             predictions=folder / f"predictions-{pool.fingerprint[:12]}.json",
             method=self.request.method,
         )

@@ -124,7 +124,7 @@ class RecipeRun:
             hardware=self.hardware,
             pool=resolved.pool,
             seed=resolved.request.seed,
-            results=run.path / "evaluations.jsonl",
+            results=run.evaluations,
             predictions=run.predictions,
         )
         truth = shipped_truths().get(resolved.profile.name)

@@ -81,7 +81,7 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress
     if rows is None or truth is None:
         raise InputError("there is nothing to compare")
     where = dict(zip(truth.truth.codes, range(len(truth.truth.codes)), strict=True))
-    known = [row for row in rows.index.values() if rows.codes[row] in where and math.isfinite(rows.numbers("acc")[row])]
+    known = known_rows(view)
     if len(known) < MIN_ARCHITECTURES:
         found = f"only {len(known)}" if known else "none"
         raise InputError(
@@ -105,6 +105,15 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress
         moments=tuple(_moments(compared, report, scored_at, events, ordered=view.scores.ordered)),
         ordered=view.scores.ordered,
     )
+
+
+def known_rows(view: PoolView) -> list[int]:
+    """Rows that have a score and a known truth."""
+    if view.rows is None or view.truth is None:
+        return []
+    both = np.isfinite(view.rows.numbers("acc")) & np.isfinite(view.rows.numbers("true"))
+    rows: list[int] = np.flatnonzero(both).tolist()
+    return rows
 
 
 def _report(rows: PoolRows, view: PoolView, where: Mapping[str, int]) -> RankReport:

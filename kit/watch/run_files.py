@@ -14,13 +14,12 @@ from kit.files import read_json
 from kit.pool import Entry, parse_entries, read_document
 from kit.ranking.truth_file import Truth, find_truth, load_truth, shipped_truths
 from kit.recipe import Partition, Profile, load_profile
-from kit.records import read_records
+from kit.results import ResultsReader
 from kit.run_dir import RunDirectory
 from kit.search_space import SearchSpace
 from kit.watch.pool_rows import PoolRows, Progress, make_rows, quiet
 
 M = TypeVar("M", bound=BaseModel)
-RESULTS = "evaluations.jsonl"
 DEFAULT_PROFILE = "imagenet"
 """What the digits of a pool mean when no run says it."""
 
@@ -98,11 +97,12 @@ def _validated(model: type[M], document: Mapping[str, Any], path: Path) -> M:
         ) from error
 
 
-def read_scores(run: RunDirectory) -> Scores:
+def read_scores(run: RunDirectory, results: ResultsReader) -> Scores:
     """The run's predictions in the order of their measurement, else what was scored so far. Raises `KitError`."""
-    measured = _read_results(run.path / RESULTS)
+    results.look()
+    measured = results.newest
     if not run.predictions.exists():
-        return Scores(measured, ordered=True)
+        return Scores({code: correct / images for code, (correct, images) in measured.items()}, ordered=True)
     entries = parse_entries(read_document(run.predictions), source=str(run.predictions))
     final = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
     if len(final) < len(entries):
@@ -113,46 +113,40 @@ def read_scores(run: RunDirectory) -> Scores:
     return Scores({code: final[code] for code in measured if code in final}, ordered=True, complete=True)
 
 
-def _read_results(path: Path) -> dict[str, float]:
-    """Accuracies in the order of the file, of the way of scoring that was used last; damaged records are passed over."""
-    results: dict[str, dict[str, float]] = {}
-    last = ""
-    for record in read_records(path):
-        key, code, correct, images = (record.get(name) for name in ("key", "code", "correct", "images"))
-        if not (isinstance(key, str) and isinstance(code, str) and isinstance(correct, int) and isinstance(images, int)):
-            continue
-        if 0 <= correct <= images and images:
-            last = key
-            results.setdefault(key, {})[code] = correct / images
-    return results.get(last, {})
-
-
 def find_known_truth(profile: str | None, chosen: str) -> KnownTruth | None:
     """The truth that somebody chose (a path or a profile), else the one shipped for the profile. Raises `KitError`."""
     path = find_truth(chosen) if chosen else shipped_truths().get(profile or "")
     return None if path is None else KnownTruth(path.name, load_truth(path))
 
 
-def read_pool(
-    run: RunDirectory | None, *, pool: Path | None = None, truth: str = "", progress: Progress = quiet
-) -> PoolView:
-    """The pool of a run, or the file `pool`, with the run's scores and the truth. Errors are part of the view."""
-    try:
-        settings = RunSettings(load_profile(DEFAULT_PROFILE)) if run is None else read_settings(run)
-        view = PoolView(profile=settings.profile, cells=settings.cells)
-        progress("reading scores", 0.0)
-        scores = Scores() if run is None else read_scores(run)
-        view = replace(view, scores=scores)
-        path = _pool_path(run, pool)
-        if path is None:
-            return view
-        view = replace(view, source=path.name)
-        progress(f"reading {path.name}", 0.0)
-        entries = parse_entries(read_document(path), source=str(path))
-        view = _with_truth(view, truth)
-        return replace(view, rows=_rows(view, entries, path, progress))
-    except KitError as error:
-        return PoolView(error=error)
+class PoolReader:
+    """Reads the pool of a run, or the file `pool`, with the run's scores and the truth, as often as these may have grown."""
+
+    def __init__(self, run: RunDirectory | None, *, pool: Path | None = None, truth: str = "") -> None:
+        self.run = run
+        self.pool = pool
+        self.truth = truth
+        self._results = None if run is None else ResultsReader(run.evaluations)
+
+    def read(self, progress: Progress = quiet) -> PoolView:
+        """What is known now. Errors are part of the view."""
+        run = self.run
+        try:
+            settings = RunSettings(load_profile(DEFAULT_PROFILE)) if run is None else read_settings(run)
+            view = PoolView(profile=settings.profile, cells=settings.cells)
+            progress("reading scores", 0.0)
+            scores = Scores() if run is None or self._results is None else read_scores(run, self._results)
+            view = replace(view, scores=scores)
+            path = _pool_path(run, self.pool)
+            if path is None:
+                return view
+            view = replace(view, source=path.name)
+            progress(f"reading {path.name}", 0.0)
+            entries = parse_entries(read_document(path), source=str(path))
+            view = _with_truth(view, self.truth)
+            return replace(view, rows=_rows(view, entries, path, progress))
+        except KitError as error:
+            return PoolView(error=error)
 
 
 def _pool_path(run: RunDirectory | None, pool: Path | None) -> Path | None:

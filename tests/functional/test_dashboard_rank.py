@@ -1,11 +1,11 @@
 """Screen 3: figures, points, cells, outliers and moments, and what is shown where nothing can be ranked."""
 
 import json
-import random
 from pathlib import Path
 
 import pytest
 from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from score_records import recorded_scores, write_scores
 from textual.widgets import Input
 
 from kit.dashboard.app import DashboardApp
@@ -16,7 +16,6 @@ from kit.dashboard.widgets.plot import CurveView, Points
 from kit.events import EvaluationFinished, EventLog, RankSoFar
 from kit.pool import load_pool
 from kit.ranking.truth_file import load_truth, shipped_truths
-from kit.records import appending
 from kit.watch.rank_data import METRIC_TITLES, METRICS
 
 NASTY = "[red]evil[/red] [link=x]\x1b[31m"
@@ -29,17 +28,8 @@ pytestmark = pytest.mark.usefixtures("settled_world")
 def runs(tmp_path: Path) -> Path:
     """The recorded run with the records of its scoring, in an order of their own."""
     folder = copy_runs(tmp_path)
-    write_results(folder / FASHION)
+    write_scores(folder / FASHION, recorded_scores(folder / FASHION))
     return folder
-
-
-def write_results(run: Path, limit: int | None = None) -> None:
-    entries = list(json.loads((run / "predictions.json").read_text()).values())
-    random.Random(4).shuffle(entries)
-    with appending(run / "evaluations.jsonl") as writer:
-        for entry in entries[:limit]:
-            record = {"key": "k", "code": entry["arch"], "correct": round(entry["acc"] * 10_000), "images": 10_000}
-            writer.append(record)
 
 
 def screen_of(app: DashboardApp) -> RankScreen:
@@ -220,20 +210,21 @@ class TestMoments:
         monkeypatch.setattr("kit.dashboard.pool_loader.PAUSE", 0.05)
         runs = copy_runs(tmp_path)
         run = runs / FASHION
-        write_results(run)
-        lines = (run / "evaluations.jsonl").read_bytes().splitlines(keepends=True)
+        scores = recorded_scores(run)
         predictions = (run / "predictions.json").read_bytes()
         (run / "predictions.json").unlink()
         known = set(load_truth(shipped_truths()["fashion"]).codes)
-        compared = [n for n, line in enumerate(lines, 1) if json.loads(line.partition(b" ")[2])["code"] in known]
-        (run / "evaluations.jsonl").write_bytes(b"".join(lines[: compared[1]]))
+        compared = [n for n, score in enumerate(scores, 1) if score.architecture.code in known]
+        write_scores(run, scores[: compared[1]])
         events = [line for line in (run / "events.jsonl").read_text().splitlines() if "RankMeasured" not in line]
         (run / "events.jsonl").write_text("\n".join(line for line in events if "RunFinished" not in line) + "\n")
         figure = {"value": 0.25, "low": 0.125, "high": 0.5}
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (app, pilot):
-            assert "only 2 of the 24" in text_of(pilot)
+            text = text_of(pilot)
+            assert f" {compared[1]} scored" in text
+            assert "2 of them have a known truth" in text
             with EventLog(run / "events.jsonl") as log:
-                (run / "evaluations.jsonl").write_bytes(b"".join(lines[: compared[9]]))
+                write_scores(run, scores[compared[1] : compared[9]])
                 log.append(RankSoFar(scored=compared[4], n=5, pearson=figure, kendall=figure))
                 log.append(RankSoFar(scored=compared[9], n=10, pearson=figure, kendall=figure))
                 await wait_for(pilot, lambda: points(app) == 10)
@@ -243,7 +234,7 @@ class TestMoments:
                     pilot
                 )
                 await pilot.press("n")
-                (run / "evaluations.jsonl").write_bytes(b"".join(lines))
+                write_scores(run, scores[compared[9] :])
                 (run / "predictions.json").write_bytes(predictions)
                 log.append(EvaluationFinished(subnets=200, predictions="x"))
                 log.append(RankSoFar(scored=200, n=24, pearson=figure, kendall=figure))

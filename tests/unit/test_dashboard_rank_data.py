@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from score_records import recorded_scores, write_scores
 from textual.content import Content
 
 from kit.correlation import Interval, rank_correlation
@@ -21,11 +22,11 @@ from kit.dashboard.widgets.table import VirtualTable
 from kit.errors import InputError, KitError, StorageError
 from kit.events import RankSoFar
 from kit.recipe import load_profile
-from kit.records import appending
+from kit.results import ResultsReader
 from kit.run_dir import RunDirectory
 from kit.search_space import RESNET48
 from kit.watch.rank_data import METRICS, Comparison, compare, outliers, trend
-from kit.watch.run_files import PoolView, Scores, read_pool, read_scores, read_settings
+from kit.watch.run_files import PoolReader, PoolView, Scores, read_scores, read_settings
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 FASHION, IMAGENET = load_profile("fashion"), load_profile("imagenet")
@@ -37,25 +38,25 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "run")
 
 
+def scores_of(run: RunDirectory) -> Scores:
+    return read_scores(run, ResultsReader(run.evaluations))
+
+
+def rounded(value: object) -> object:
+    """Without the last bits, which differ between processors."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    return round(value, 12) if isinstance(value, float) else value
+
+
 def predictions(run: RunDirectory) -> dict[str, dict[str, object]]:
     return json.loads(run.predictions.read_text())
 
 
-def write_results(run: RunDirectory, *, key: str = "k", limit: int | None = None) -> list[str]:
-    """The run's scores as the records of a sweep, in an order of its own."""
-    entries = list(predictions(run).values())
-    random.Random(4).shuffle(entries)
-    with appending(run.path / "evaluations.jsonl") as writer:
-        for entry in entries[:limit]:
-            correct = round(float(str(entry["acc"])) * 10_000)
-            writer.append({"key": key, "code": entry["arch"], "correct": correct, "images": 10_000})
-    return [str(entry["arch"]) for entry in entries[:limit]]
-
-
 @pytest.fixture
 def ordered(run: RunDirectory) -> Comparison:
-    write_results(run)
-    return compare(read_pool(run))
+    write_scores(run.path, recorded_scores(run.path))
+    return compare(PoolReader(run).read())
 
 
 class TestRunFiles:
@@ -83,40 +84,32 @@ class TestRunFiles:
         run.resolved.write_text(json.dumps(document))
         with pytest.raises(StorageError, match=problem):
             read_settings(run)
-        assert problem in str(read_pool(run).error)
+        assert problem in str(PoolReader(run).read().error)
 
     def test_predictions_without_a_record_of_their_order(self, run: RunDirectory) -> None:
-        scores = read_scores(run)
+        scores = scores_of(run)
         assert scores.complete
         assert not scores.ordered
         assert len(scores.accuracies) == 200
 
     def test_the_order_of_the_records_is_the_order_of_scoring(self, run: RunDirectory) -> None:
-        order = write_results(run)
-        scores = read_scores(run)
+        order = write_scores(run.path, recorded_scores(run.path))
+        scores = scores_of(run)
         assert scores.ordered
         assert scores.complete
         assert list(scores.accuracies) == order
         assert scores.accuracies == {entry["arch"]: entry["acc"] for entry in predictions(run).values()}
 
-    def test_what_is_scored_so_far_while_records_are_torn_and_of_another_key(self, run: RunDirectory) -> None:
-        write_results(run, key="other")
-        order = write_results(run, key="mine", limit=30)
+    def test_what_is_scored_so_far_by_all_processes_under_the_newest_key(self, run: RunDirectory) -> None:
+        scores = recorded_scores(run.path)
         run.predictions.unlink()
-        path = run.path / "evaluations.jsonl"
-        with path.open("ab") as file:
-            file.write(b'00000000 {"key":"mine","code":"x","correct":1,"images":2}\n')
-            file.write(b"1234")
-        scores = read_scores(run)
-        assert list(scores.accuracies) == order
-        assert not scores.complete
-
-    def test_records_of_another_shape_are_passed_over(self, run: RunDirectory) -> None:
-        run.predictions.unlink()
-        with appending(run.path / "evaluations.jsonl") as writer:
-            for record in ({}, {"key": 3}, {"key": "k", "code": "c", "correct": 3, "images": 2}, {"key": "k", "images": 0}):
-                writer.append(record)
-        assert read_scores(run) == Scores(ordered=True)
+        assert scores_of(run) == Scores(ordered=True)
+        write_scores(run.path, scores, key="other")
+        order = write_scores(run.path, scores[:30], key="mine")
+        order += write_scores(run.path, scores[50:60], key="mine", rank=1)
+        found = scores_of(run)
+        assert list(found.accuracies) == order
+        assert not found.complete
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -130,26 +123,26 @@ class TestRunFiles:
     )
     def test_damaged_predictions_are_an_error_of_the_view(self, run: RunDirectory, text: str, problem: str) -> None:
         run.predictions.write_text(text)
-        view = read_pool(run)
+        view = PoolReader(run).read()
         assert view.rows is None
         assert problem in str(view.error)
 
     def test_a_wrong_digit_in_a_pool_is_named(self, run: RunDirectory, tmp_path: Path) -> None:
         pool = tmp_path / "pool.json"
         pool.write_text(json.dumps({"[red]x": {"arch": "2" + RESNET48.largest.code[1:]}}))
-        assert "entry '[red]x': digit 1 of" in str(read_pool(run, pool=pool).error)
-        assert "no such file" in str(read_pool(run, pool=tmp_path / "none.json").error).lower()
+        assert "entry '[red]x': digit 1 of" in str(PoolReader(run, pool=pool).read().error)
+        assert "no such file" in str(PoolReader(run, pool=tmp_path / "none.json").read().error).lower()
 
     def test_a_pool_without_a_run_means_imagenet_and_zeros_are_no_scores(self, tmp_path: Path) -> None:
         pool = tmp_path / "pool.json"
         codes = [RESNET48.largest.code, RESNET48.smallest.code]
         pool.write_text(json.dumps({f"a{n}": {"arch": code, "acc": 0.0} for n, code in enumerate(codes)}))
-        view = read_pool(None, pool=pool)
+        view = PoolReader(None, pool=pool).read()
         assert view.rows is not None
         assert not view.rows.has_scores
         assert view.profile == IMAGENET
         pool.write_text(json.dumps({f"a{n}": {"arch": code, "acc": n / 2} for n, code in enumerate(codes)}))
-        again = read_pool(None, pool=pool)
+        again = PoolReader(None, pool=pool).read()
         assert again.rows is not None
         assert again.rows.numbers("acc").tolist() == [0.0, 0.5]
 
@@ -157,9 +150,9 @@ class TestRunFiles:
 class TestComparison:
     def test_it_measures_what_the_run_itself_measured(self, run: RunDirectory) -> None:
         report = json.loads(run.rank.read_text())
-        assert compare(read_pool(run)).report.to_json() == report
-        write_results(run)
-        assert compare(read_pool(run)).report.to_json() == report
+        assert rounded(compare(PoolReader(run).read()).report.to_json()) == rounded(report)
+        write_scores(run.path, recorded_scores(run.path))
+        assert rounded(compare(PoolReader(run).read()).report.to_json()) == rounded(report)
 
     def test_moments_are_the_figures_of_what_was_scored_by_then(self, ordered: Comparison) -> None:
         assert ordered.ordered
@@ -177,8 +170,8 @@ class TestComparison:
                     assert moment.figures[metric].value == pytest.approx(getattr(figures, metric).value)
 
     def test_the_runs_own_events_come_first(self, run: RunDirectory) -> None:
-        write_results(run)
-        view = read_pool(run)
+        write_scores(run.path, recorded_scores(run.path))
+        view = PoolReader(run).read()
         at = compare(view).scored_at
         figure = {"value": 0.25, "low": 0.125, "high": 0.5}
         events = [RankSoFar(scored=at[n - 1], n=n, pearson=figure, kendall=figure) for n in (5, 10)]
@@ -190,11 +183,11 @@ class TestComparison:
     def test_events_alone_make_moments_of_what_they_hold(self, run: RunDirectory) -> None:
         figure = {"value": 0.25, "low": 0.125, "high": 0.5}
         events = [RankSoFar(scored=9, n=5, pearson=figure, kendall={"value": 0.5})]
-        moments = compare(read_pool(run), events).moments
+        moments = compare(PoolReader(run).read(), events).moments
         assert [set(moment.figures) for moment in moments] == [{"pearson"}, set(METRICS)]
 
     def test_without_an_order_there_is_one_moment(self, run: RunDirectory) -> None:
-        assert len(compare(read_pool(run)).moments) == 1
+        assert len(compare(PoolReader(run).read()).moments) == 1
 
     def test_cells_part_the_architectures(self, ordered: Comparison) -> None:
         assert sum(cell.n for cell in ordered.cells) == len(ordered.rows)
@@ -220,7 +213,7 @@ class TestComparison:
         ],
     )
     def test_what_cannot_be_ranked_is_told(self, run: RunDirectory, scores: dict[str, int], problem: str) -> None:
-        view = read_pool(run)
+        view = PoolReader(run).read()
         assert view.rows is not None
         accuracy = np.full(len(view.rows), np.nan)
         known = np.flatnonzero(np.isfinite(view.rows.numbers("true")))
@@ -299,7 +292,7 @@ class TestDrawings:
         )
 
     def test_columns_fit_any_width(self) -> None:
-        rows = read_pool(RunDirectory(RECORDED)).rows
+        rows = PoolReader(RunDirectory(RECORDED)).read().rows
         assert rows is not None
         for width in range(5, 221):
             columns = fit_columns(width, rows)

@@ -99,11 +99,11 @@ class ArchitecturesScreen(KitScreen):
         """Show what was read; the cursor stays on its architecture."""
         if not self._loader.done(message.request):
             return
-        first = self._view.rows is None
+        had_scores = self._view.rows is not None and self._view.rows.has_scores
         code = self._current_code()
         self._view, self._progress = message.view, ""
         rows, selection = self._view.rows, self._selection
-        if first and selection.sort is None and rows is not None and rows.has_scores:
+        if not had_scores and selection.sort is None and rows is not None and rows.has_scores:
             selection.sort = ("acc", True)
         selection.use(rows)
         self._show(keep=code)

@@ -197,7 +197,10 @@ class RankScreen(KitScreen):
         elif comparison is not None and moment is not None:
             content = rank_line(comparison, self.metric, moment, len(self._members(comparison)), now=self.moment is None)
         else:
-            content = Content.styled(f" {clean(self._progress)}…" if self._progress else "", "$text-muted")
+            scored = len(self._view.scores.accuracies)
+            told = [f"{scored:,} scored"] if scored else []
+            told += [f"{clean(self._progress)}…"] if self._progress else []
+            content = Content.styled(" " + "  ".join(told), "$text-muted")
         line.update(content, layout=False)
 
     def _show_figures(self, comparison: Comparison, moment: Moment) -> None:

@@ -2,10 +2,10 @@
 
 from textual.content import Content
 
-from kit.correlation import Correlations, Interval, RankReport
+from kit.correlation import MIN_ARCHITECTURES, Correlations, Interval, RankReport
 from kit.dashboard.widgets.forest import Mark, forest
 from kit.watch.log_reader import Reading
-from kit.watch.rank_data import METRIC_TITLES, OPPONENTS, Comparison, Metric, Moment
+from kit.watch.rank_data import METRIC_TITLES, OPPONENTS, Comparison, Metric, Moment, known_rows
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean, percent
 
@@ -139,5 +139,11 @@ def _why(view: PoolView, reading: Reading, has_run: bool, problem: str, hint: st
             "A truth holds accuracies of architectures that were trained alone.",
             "Press u to name one: a truth file, a challenge JSON with accuracies, or a profile whose truth the kit ships.",
             f"Or measure one: kit run truth --profile {profile}",
+        ]
+    scored, known = len(view.scores.accuracies), len(known_rows(view))
+    if known < MIN_ARCHITECTURES and not view.scores.complete:
+        return f"{scored:,} scored.", [
+            f"{known or 'None'} of them {'has' if known == 1 else 'have'} a known truth: ranks appear here from "
+            f"{MIN_ARCHITECTURES} on.",
         ]
     return "These predictions cannot be ranked.", [clean(problem), clean(hint or "Press u to name another truth.")]

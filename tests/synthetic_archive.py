@@ -30,9 +30,9 @@ from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
 from kit.search_space import Architecture
 from kit.submission import layout
-from kit.submission.documents import derived_members
+from kit.submission.derived import derived_members
 from kit.submission.members import LocalMembers
-from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_resolved
+from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 from kit.submission.tensors import expected_shapes, folded, prefixes, supernet_shapes
 

@@ -22,7 +22,7 @@ from kit.run_dir import RunDirectory
 from kit.submission import layout
 from kit.submission.archive import unpack_archive
 from kit.submission.calibrated import allowed_difference
-from kit.submission.provenance import clean_data_spec
+from kit.submission.private_facts import clean_data_spec
 
 
 @dataclass(frozen=True, slots=True)

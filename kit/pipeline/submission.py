@@ -16,9 +16,9 @@ from kit.recipe import load_profile, load_recipe
 from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
-from kit.submission.documents import derived_members
+from kit.submission.derived import derived_members
 from kit.submission.figures import pool_macs
-from kit.submission.provenance import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
+from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 
 

@@ -84,7 +84,7 @@ def test_every_recipe_profile_and_truth_is_in_the_wheel_once(installed: Installe
 
 def test_the_installed_copy_has_the_templates_of_archives_and_the_license(installed: Installed, checkout: Path) -> None:
     script = (
-        "from kit.submission.documents import license_text, templates_folder\n"
+        "from kit.submission.derived import license_text, templates_folder\n"
         "print(templates_folder(), *sorted(path.name for path in templates_folder().iterdir()), sep='\\n')\n"
         "print(len(license_text()))"
     )

@@ -25,12 +25,12 @@ from kit.search_space import PUBLISHED, RESNET48
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
 from kit.submission.checks import CheckReport, check_archive, rule_ids
-from kit.submission.checks.documents import Manifest
 from kit.submission.checks.registry import Level, select_rules
+from kit.submission.checks.schemas import Manifest
 from kit.submission.figures import draw_accuracy, pareto_front, pool_macs, ticks
 from kit.submission.members import LocalMembers, hashes
 from kit.submission.onnx_file import read_numbers, read_onnx
-from kit.submission.provenance import clean_data_spec, clean_environment, clean_events, clean_resolved, find_private
+from kit.submission.private_facts import clean_data_spec, clean_environment, clean_events, clean_resolved, find_private
 from kit.submission.sbom import make_sbom
 from kit.submission.tensors import expected_shapes, folded, supernet_shapes
 
@@ -94,7 +94,7 @@ def test_unknown_rules_and_versions_are_usage_errors(packed: Path) -> None:
 
 def test_an_archive_of_another_version_passes_with_a_warning(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other version wrote from templates is not compared, everything else is."""
-    monkeypatch.setattr("kit.submission.checks.provenance.__version__", "99.0")
+    monkeypatch.setattr("kit.submission.checks.origin.__version__", "99.0")
     found = check_archive(packed)
     assert found.ok
     assert found.failed == ["kit-version"]

@@ -10,13 +10,13 @@ import numpy as np
 
 from kit.errors import KitError
 from kit.submission.archive import Archive
-from kit.submission.checks import predictions, provenance, structure, weights
+from kit.submission.checks import origin, predictions, structure, weights
+from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Finding, Problem, Rule, select_rules
-from kit.submission.checks.submission import Submission
 
 __all__ = ["CheckReport", "Finding", "check_archive", "rule_ids"]
 
-MODULES = (structure, predictions, weights, provenance)  # imported, because importing registers their rules
+MODULES = (structure, predictions, weights, origin)  # imported, because importing registers their rules
 MAX_FINDINGS = 20
 
 

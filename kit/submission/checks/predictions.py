@@ -8,8 +8,8 @@ from kit.errors import InputError
 from kit.files import content_key
 from kit.pool import Entry
 from kit.submission import layout
+from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.submission import Submission
 
 MAX_SHARE_ERROR = 0.9
 MAX_SHARE_WARNING = 0.5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kit.errors import InputError
-from kit.submission.checks.submission import Submission
+from kit.submission.checks.contents import Submission
 from kit.submission.layout import RULES_VERSION
 
 Level = Literal["error", "warning"]
@@ -51,7 +51,7 @@ class Finding:
 
 
 # From the container to what it says; within a module, as the rules are written there.
-ORDER = ("structure", "predictions", "weights", "provenance")
+ORDER = ("structure", "predictions", "weights", "origin")
 _RULES: dict[str, dict[str, Rule]] = {RULES_VERSION: {}}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from kit.errors import KitError, StorageError
 from kit.files import parse_json
 from kit.submission import layout
+from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.submission import Submission
 from kit.submission.members import hashes
-from kit.submission.provenance import find_private
+from kit.submission.private_facts import find_private
 
 PICKLE_SUFFIXES = (
     ".pkl",

@@ -10,9 +10,9 @@ from kit.costs import macs, params
 from kit.errors import InputError
 from kit.search_space import Architecture, SearchSpace
 from kit.submission import layout
-from kit.submission.checks.documents import ExportedModel
+from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.submission import Submission
+from kit.submission.checks.schemas import ExportedModel
 from kit.submission.figures import pool_macs
 from kit.submission.onnx_file import OnnxFile, read_numbers
 from kit.submission.tensors import (

@@ -18,12 +18,12 @@ from kit.recipe import Profile, Recipe
 from kit.search_space import Architecture, SearchSpace
 from kit.submission import layout
 from kit.submission.archive import Archive
-from kit.submission.checks import documents
-from kit.submission.checks.documents import Environment, Evaluation, Manifest, OnnxIndex, Rank, Resolved, explain, typed
-from kit.submission.documents import parse_profile
+from kit.submission.checks import schemas
+from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Rank, Resolved, explain, typed
+from kit.submission.derived import parse_profile
 from kit.submission.history import History
 from kit.submission.onnx_file import OnnxFile, read_onnx
-from kit.submission.provenance import clean_events, find_private
+from kit.submission.private_facts import clean_events, find_private
 from kit.submission.tensors import TensorFile
 
 MAX_LOG_PROBLEMS = 20
@@ -91,7 +91,7 @@ class Submission:
             for number, line in enumerate(self.archive.lines(layout.EVALUATIONS), 1):
                 source = f"{layout.EVALUATIONS}: line {number}"
                 try:
-                    rows.append(documents.EVALUATION.validate_json(line))
+                    rows.append(schemas.EVALUATION.validate_json(line))
                 except ValidationError as error:
                     raise StorageError(f"{source}: {explain(error)}") from error
             return rows

@@ -13,11 +13,11 @@ from kit.errors import StorageError
 from kit.pool import Pool
 from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
-from kit.submission.checks.documents import explain
+from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.submission import Submission
-from kit.submission.documents import license_text, make_figures, make_readme, make_reproduce
-from kit.submission.provenance import clean_data_spec
+from kit.submission.checks.schemas import explain
+from kit.submission.derived import license_text, make_figures, make_readme, make_reproduce
+from kit.submission.private_facts import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
 
 TOLERANCE = 1e-6

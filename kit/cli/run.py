@@ -11,8 +11,8 @@ from kit.cli.progress import RunNarrator, Ticker, duration
 from kit.errors import InputError
 
 if TYPE_CHECKING:
-    from kit.pipeline.dry_run import RunPlan
     from kit.pipeline.request import RunRequest
+    from kit.plan import RunCost
     from kit.recipe import Profile
     from kit.search_space import Architecture
 
@@ -142,17 +142,17 @@ def split_overrides(overrides: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _plan(request: "RunRequest", *, as_json: bool) -> None:
-    from kit.pipeline.dry_run import plan_run
+    from kit.pipeline.dry_run import cost_of_run
     from kit.pipeline.request import resolve
 
-    plan = plan_run(resolve(request))
+    plan = cost_of_run(resolve(request))
     if as_json:
         print_json(plan.to_json())
     else:
         _print_plan(plan)
 
 
-def _print_plan(plan: "RunPlan") -> None:
+def _print_plan(plan: "RunCost") -> None:
     rows = [
         [
             phase.name,
@@ -167,7 +167,7 @@ def _print_plan(plan: "RunPlan") -> None:
         ]
         for phase in plan.phases
     ]
-    totals = plan.to_json()["totals"]
+    totals = plan.totals
     subnet_epochs = sum(phase.subnet_epochs for phase in plan.phases)
     steps = sum(phase.steps for phase in plan.phases)
     rows.append(

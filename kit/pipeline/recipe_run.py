@@ -57,8 +57,8 @@ class RecipeRun:
                 profile=resolved.profile.name,
                 seed=resolved.request.seed,
                 pid=os.getpid(),
-                phases=tuple(phase.name for phase in resolved.phases),
-                passes=sum(phase.passes(phase.epochs * resolved.steps_per_epoch) for phase in resolved.phases),
+                phases=tuple(planned.name for planned in resolved.plan.phases),
+                passes=resolved.plan.passes,
                 continued=continued,
             )
             try:

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from kit import __version__
 from kit.data import Data, open_data
 from kit.errors import InputError
 from kit.files import content_key, read_json, sha256_of_file, storage_errors, write_bytes, write_json
-from kit.methods import Phase
 from kit.pipeline.compute import describe_compute
+from kit.plan import DataFacts, RunPlan
 from kit.pool import Pool, draw_pool, load_pool, write_predictions
 from kit.recipe import Profile, Recipe, comparable, to_toml
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
@@ -53,17 +54,24 @@ class ResolvedRun:
     def profile(self) -> Profile:
         return self.request.profile
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps of one epoch: the profile's number, or one pass over the data."""
-        training = self.profile.training
-        return training.steps_per_epoch or max(1, self.data.train_size // training.batch_size)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases to train: pretraining is left out when weights are given."""
-        given = self.request.weights is not None
-        return tuple(phase for phase in self.recipe.phases if not (given and phase.pretrains))
+    @cached_property
+    def plan(self) -> RunPlan:
+        """What will be done."""
+        data = self.data
+        return RunPlan(
+            recipe=self.recipe,
+            profile=self.profile,
+            data=DataFacts(
+                fingerprint=data.fingerprint,
+                train_images=data.train_size,
+                val_images=data.val_size,
+                num_classes=data.num_classes,
+            ),
+            pool=self.pool,
+            seed=self.request.seed,
+            weights_given=self.request.weights is not None,
+            processes=self.request.processes,
+        )
 
 
 def resolve(request: RunRequest) -> ResolvedRun:

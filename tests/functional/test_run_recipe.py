@@ -114,6 +114,10 @@ def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(small, kit):
     assert {phase["name"]: phase["passes"] for phase in plan.json["phases"]} == counted
     assert plan.json["totals"]["passes"] == sum(counted.values())
     assert plan.json["seconds"] > 0 and plan.json["subnets"] == 60
+    again = kit(*small.arguments("--dry-run", "--json"))
+    keys = {event.phase: event.key for event in small.events if isinstance(event, PhaseStarted)}
+    assert {phase["name"]: phase["key"] for phase in again.json["phases"] if phase["reused"]} == keys
+    assert [phase["key"] is not None for phase in plan.json["phases"]] == [True, False, False, False, False]
 
 
 @pytest.mark.slow

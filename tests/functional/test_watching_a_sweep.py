@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from kit.dashboard.app import DashboardApp
 from kit.dashboard.screens.architectures import ArchitecturesScreen
-from kit.events import EvaluationFinished, Event, SubnetEvaluated
+from kit.events import EvaluationFinished, Event, RankMeasured, RunFinished, SubnetEvaluated
 from kit.pipeline.recipe_run import RecipeRun
 from kit.pipeline.request import RunRequest, resolve
 from kit.pipeline.signals import StopFlag
@@ -62,7 +62,7 @@ async def test_screens_3_and_4_grow_with_the_sweep(tmp_path: Path, monkeypatch: 
         assert "known truth: ranks appear here from 3 on" in text_of(pilot)
         for done in (12, 25, POOL):
             best = max(best, sweep_until(events, done))
-            assert run.directory.predictions.exists() == (done == POOL)
+            assert not run.directory.predictions.exists()
             await go_to(app, pilot, "rank")
             await wait_for(pilot, lambda done=done: scored(pilot) >= done and "Kendall τ" in text_of(pilot))
             await go_to(app, pilot, "architectures")
@@ -72,6 +72,9 @@ async def test_screens_3_and_4_grow_with_the_sweep(tmp_path: Path, monkeypatch: 
             assert shown == sorted(shown, reverse=True)
             assert shown[0] >= round(best, 4)
         assert len(shown) == POOL
-    for _ in events:
-        pass
+        sweep_until(events, POOL)
+        assert run.directory.predictions.exists()
+        await go_to(app, pilot, "rank")
+        await wait_for(pilot, lambda: scored(pilot) == POOL and app.reading.state.evaluation.finished)
+    assert [type(event) for event in events] == [RankMeasured, RunFinished]
     assert not run.directory.is_locked

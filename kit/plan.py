@@ -1,18 +1,18 @@
 """What a request will do and cost, as a value: phases with parents and steps, passes and multiply-adds. It opens nothing."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from kit.costs import macs, params
+from kit.costs import costs, pool_costs
 from kit.methods import Phase, Scope
 from kit.pool import Pool
 from kit.randomness import derive_random
 from kit.recipe import Profile, Recipe
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Scale, SearchSpace
 from kit.strict import identity_of
 
 START = ""
@@ -205,10 +205,10 @@ class RunPlan:
             teacher=None if planned.teacher is None else weights[planned.teacher],
         )
 
-    def cost_of_subnet(self, architecture: Architecture) -> int:
-        """Multiply-adds of one forward pass of one image."""
-        space, resolution = self.profile.search_space, self.profile.resolution
-        return macs(architecture, space=space, resolution=resolution, num_classes=self.data.num_classes)
+    @property
+    def scale(self) -> Scale:
+        """The profile's, with as many classes as the data have."""
+        return replace(self.profile.scale, num_classes=self.data.num_classes)
 
     def cost(self, *, run: str, device: str, measured: dict[str, float], keys: Mapping[str, str], done: set[str]) -> RunCost:
         """What it costs here: `measured["seconds_per_mac"]`, the keys that are known, and the phases that are there."""
@@ -217,11 +217,10 @@ class RunPlan:
             self._phase_cost(planned, pace, keys.get(planned.name), planned.name in done) for planned in self.phases
         )
         scored = profile.calibration.batches * profile.calibration.batch_size + self.data.val_images
-        evaluation_macs = float(scored * sum(map(self.cost_of_subnet, self.pool.architectures)))
+        evaluation_macs = float(scored * pool_costs(self.pool.codes, self.scale).total_macs)
         # Scoring only goes forward, and one multiply-add takes about as long in either direction.
         evaluation_seconds = evaluation_macs * pace
-        space = profile.search_space
-        weights = BYTES * params(space.largest, space=space, num_classes=self.data.num_classes)
+        weights = BYTES * costs(self.scale.space.largest, self.scale).params
         return RunCost(
             run=run,
             recipe=self.recipe.name,
@@ -242,7 +241,8 @@ class RunPlan:
     def _phase_cost(self, planned: PhasePlan, pace: float, key: str | None, reused: bool) -> PhaseCost:
         phase = planned.phase
         rng = derive_random("plan")
-        mean = sum(self.cost_of_subnet(planned.space.sample(rng)) for _ in range(SAMPLES)) / SAMPLES
+        sample = [planned.space.sample(rng).code for _ in range(SAMPLES)]
+        mean = pool_costs(sample, self.scale).total_macs / SAMPLES
         total = float(planned.passes * self.profile.training.batch_size * mean * BACKWARD_FACTOR)
         return PhaseCost(
             name=phase.name,

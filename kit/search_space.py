@@ -292,6 +292,15 @@ class SearchSpace:
             _refuse(at + 1, code, reason)
 
 
+@dataclass(frozen=True)
+class Scale:
+    """At which size architectures are meant: what their digits stand for, pixels of an image's side, classes."""
+
+    space: SearchSpace
+    resolution: int
+    num_classes: int
+
+
 def round_channels(channels: float, divisor: int) -> int:
     """Round to the nearest multiple of `divisor`, never more than 10 % below `channels` (the challenge's rule)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)

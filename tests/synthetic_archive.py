@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from kit import __version__
-from kit.costs import layers, macs, params
+from kit.costs import costs, layers
 from kit.events import (
     EvaluationFinished,
     EvaluationStarted,
@@ -28,7 +28,7 @@ from kit.events import (
 from kit.pool import Pool, draw_pool
 from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
-from kit.search_space import Architecture
+from kit.search_space import Architecture, Scale
 from kit.submission import layout
 from kit.submission.derived import derived_members
 from kit.submission.members import LocalMembers
@@ -73,12 +73,8 @@ class Synthetic:
         return f"{self.recipe.name}-{self.profile.name}-s0"
 
     @property
-    def scale(self) -> dict[str, Any]:
-        return {
-            "space": self.profile.search_space,
-            "resolution": self.profile.resolution,
-            "num_classes": self.profile.num_classes,
-        }
+    def scale(self) -> Scale:
+        return self.profile.scale
 
 
 def synthetic(*, profile: str = "nano", size: int = 120, few_shot: bool = False, pool: Pool | None = None) -> Synthetic:
@@ -164,7 +160,7 @@ def make_exports(source: Synthetic, supernet: bytes, sha256: str) -> dict[str, b
 
     tensors, profile = load(supernet), source.profile
     scored = [
-        Scored(name, a, count, IMAGES, macs(a, **source.scale))
+        Scored(name, a, count, IMAGES, costs(a, source.scale).macs)
         for (name, a), count in zip(source.pool, source.correct, strict=True)
     ]
     found = {entry.code: entry for entry in scored}
@@ -197,7 +193,7 @@ def make_exports(source: Synthetic, supernet: bytes, sha256: str) -> dict[str, b
                 "correct": entry.correct,
                 "images": IMAGES,
                 "macs": entry.macs,
-                "params": params(entry.architecture, space=profile.search_space, num_classes=profile.num_classes),
+                "params": costs(entry.architecture, source.scale).params,
                 "weights": calibrated,
                 "weights_sha256": hashes.sha256(calibrated),
                 "max_abs_difference": 1e-6,
@@ -240,7 +236,7 @@ def make_onnx(source: Synthetic, entry: Scored, weights: dict[str, Any]) -> byte
         constants += [numpy_helper.from_array(np.asarray(weight, np.float32), f"{name}.weight")]
         constants += [numpy_helper.from_array(np.asarray(bias, np.float32), f"{name}.bias")]
     at = "images"
-    for layer in layers(architecture, **source.scale):
+    for layer in layers(architecture, source.scale):
         inputs = [at, f"{layer.name}.weight", f"{layer.name}.bias"]
         if layer.name == "fc":
             nodes += [
@@ -280,7 +276,7 @@ def make_rank(source: Synthetic, accuracies: list[float]) -> dict[str, Any] | No
     path = shipped_truths().get(source.profile.name)
     if path is None:
         return None
-    report = rank_predictions(source.pool.with_accuracies(accuracies), load_truth(path), **source.scale).report
+    report = rank_predictions(source.pool.with_accuracies(accuracies), load_truth(path), source.scale).report
     return json.loads(json.dumps(report.to_json()))
 
 

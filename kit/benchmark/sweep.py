@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kit.benchmark.timing import time_in_turn
-from kit.costs import macs
+from kit.costs import pool_costs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
 from kit.pool import Pool
@@ -51,9 +51,7 @@ def benchmark_sweep(
     sizes = growth(network, pool, profile)
     counted = {name: sizes[-1][name] for name in ("macs_one_by_one", "macs_tree")}
     work = (calibration + validation) * batch
-    subset_macs = tree_macs(
-        grow(enumerate(chosen)), space=profile.search_space, resolution=resolution, num_classes=profile.num_classes
-    )
+    subset_macs = tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution))
     per_image = profile.calibration.batches * profile.calibration.batch_size + 50_000
     hours = timed.second_seconds / (subset_macs * work) * counted["macs_tree"] * per_image / 3600
     return {
@@ -95,16 +93,10 @@ def _folding(
 
 def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], profile: Profile) -> dict[str, int]:
     """Multiply-adds per image of a whole pool at the profile's resolution, both ways."""
-    scale: dict[str, Any] = {
-        "space": profile.search_space,
-        "resolution": profile.resolution,
-        "num_classes": profile.num_classes,
-    }
+    units = plan_units(network, architectures)
     return {
-        "macs_one_by_one": sum(macs(architecture, **scale) for architecture in architectures),
-        "macs_tree": sum(
-            tree_macs(grow(enumerate(unit.architectures)), **scale) for unit in plan_units(network, architectures)
-        ),
+        "macs_one_by_one": pool_costs([each.code for each in architectures], profile.scale).total_macs,
+        "macs_tree": sum(tree_macs(grow(enumerate(unit.architectures)), profile.scale) for unit in units),
     }
 
 

@@ -30,9 +30,9 @@ def architecture(
 
 
 def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:
-    from kit.costs import macs, params
+    from kit.costs import costs
 
-    space, classes = profile.search_space, profile.num_classes
+    cost = costs(parsed, profile.scale)
     return {
         "code": parsed.code,
         "depths": list(parsed.depths),
@@ -40,28 +40,22 @@ def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:
         "stages": [
             {"out_channels": stage.out_channels, "mid_channels": list(stage.mid_channels)} for stage in parsed.stages
         ],
-        "macs": macs(parsed, space=space, resolution=profile.resolution, num_classes=classes),
-        "params": params(parsed, space=space, num_classes=classes),
+        "macs": cost.macs,
+        "params": cost.params,
         "profile": profile.name,
     }
 
 
 def _draw(parsed: "Architecture", profile: "Profile") -> None:
-    from kit.costs import layers
+    from kit.costs import stage_costs
 
     space = profile.search_space
-    network = list(layers(parsed, space=space, resolution=profile.resolution, num_classes=profile.num_classes))
-    costs: dict[str, int] = {}
-    sizes: dict[str, int] = {}
-    for layer in network:
-        part = layer.name.split(".")[0]
-        cost = layer.in_channels * layer.out_channels * layer.kernel**2 * layer.out_size**2
-        costs[part] = costs.get(part, 0) + cost
-        sizes[part] = layer.out_size
-    total = sum(costs.values())
+    network = stage_costs(parsed, profile.scale)
+    total = sum(part.macs for part in network.values())
 
-    def row(label: str, part: str, out: int, blocks: str, mids: str = "") -> list[str]:
-        return [label, f"{sizes[part]} x {sizes[part]}", str(out), f"{costs[part] / total:.0%}", blocks, mids]
+    def row(label: str, name: str, out: int, blocks: str, mids: str = "") -> list[str]:
+        size, macs = network[name]
+        return [label, f"{size} x {size}", str(out), f"{macs / total:.0%}", blocks, mids]
 
     kernel = f"{space.stem.kernel} x {space.stem.kernel} convolution" + (", then max pool" if space.stem.pool else "")
     rows = [row("stem", "conv1", parsed.stem_channels, kernel)]

@@ -37,9 +37,7 @@ def rank(
     joined = rank_predictions(
         load_pool(predictions, chosen.search_space),
         loaded,
-        space=chosen.search_space,
-        resolution=chosen.resolution,
-        num_classes=chosen.num_classes,
+        chosen.scale,
     )
     if joined.predictions_only:
         narrate(f"left out: {joined.predictions_only} predictions whose code is not in the truth")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kit.costs import macs
+from kit.costs import pool_costs
 from kit.randomness import derive_random
-from kit.search_space import Architecture
+from kit.search_space import Architecture, Scale
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import pieces
 
@@ -72,9 +72,9 @@ def spread(sizes: Sequence[int]) -> list[int]:
 
 
 def _macs(supernet: Supernet, architectures: Sequence[Architecture]) -> list[int]:
-    return [
-        macs(each, space=supernet.space, resolution=RESOLUTION, num_classes=supernet.num_classes) for each in architectures
-    ]
+    scale = Scale(supernet.space, RESOLUTION, supernet.num_classes)
+    sizes: list[int] = pool_costs([each.code for each in architectures], scale).macs.tolist()
+    return sizes
 
 
 def _grouped(architectures: Iterable[Architecture], key: Callable[[Architecture], object]) -> list[list[Architecture]]:

@@ -2,6 +2,7 @@
 
 import time
 
+from kit.costs import costs
 from kit.data import Batch
 from kit.files import content_key, read_json
 from kit.methods import Path as TrainedPath
@@ -24,7 +25,7 @@ def cost_of_run(resolved: ResolvedRun) -> RunCost:
     runner = PhaseRunner(resolved, choose_hardware(resolved.profile), lambda: False)
     for planned in plan.phases:
         make_sampler(planned.phase, plan.scope(planned))  # refuses a pool that is too small now, not hours later
-    measured = _measure_step(runner, resolved, plan.cost_of_subnet(resolved.profile.search_space.largest))
+    measured = _measure_step(runner, resolved, costs(plan.scale.space.largest, plan.scale).macs)
     keys, done = _find_phases(resolved)
     return plan.cost(run=run_id(resolved), device=str(runner.hardware.device), measured=measured, keys=keys, done=done)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kit import __version__
-from kit.costs import macs, params
+from kit.costs import costs
 from kit.files import sha256_of_file, write_bytes, write_json
 from kit.pipeline.scored_run import ScoredRun
 from kit.submission import layout
@@ -84,8 +84,7 @@ class _Exporter:
     def export(self, code: str, selections: list[str]) -> dict[str, Any]:
         """Write one sub-network's files; returns its entry in the index."""
         job, profile = self.scored.job, self.scored.job.profile
-        space, classes = profile.search_space, job.data.num_classes
-        architecture = space.parse(code)
+        architecture = job.scale.space.parse(code)
         entry = self.scored.by_code.get(code)
         subnet = calibrate_as_scored(
             job.supernet,
@@ -96,8 +95,9 @@ class _Exporter:
         )
         correct, images = (subnet.correct, subnet.images) if entry is None else (entry.correct, entry.images)
         data = export_onnx(subnet.network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
-        check_graph(data, architecture, space=space, resolution=profile.resolution, num_classes=classes)
+        check_graph(data, architecture, job.scale)
         difference = check_parity(data, subnet.network, self.sample)
+        cost = costs(architecture, job.scale)
         file, weights = self.places.onnx(code), self.places.weights(code)
         save_calibrated(subnet, self.folder / weights)
         write_bytes(self.folder / file, data)
@@ -110,8 +110,8 @@ class _Exporter:
             "accuracy": correct / images,
             "correct": correct,
             "images": images,
-            "macs": macs(architecture, space=space, resolution=profile.resolution, num_classes=classes),
-            "params": params(architecture, space=space, num_classes=classes),
+            "macs": cost.macs,
+            "params": cost.params,
             "weights": weights,
             "weights_sha256": sha256_of_file(self.folder / weights),
             "max_abs_difference": difference,

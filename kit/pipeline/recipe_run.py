@@ -133,10 +133,4 @@ class RecipeRun:
 
 def compare_with_truth(run: RunDirectory, profile: Profile, truth: Path) -> Joined:
     """Rank a run's predictions against a truth at its profile. Raises `InputError` when they have too little in common."""
-    return rank_predictions(
-        load_pool(run.predictions, profile.search_space),
-        load_truth(truth),
-        space=profile.search_space,
-        resolution=profile.resolution,
-        num_classes=profile.num_classes,
-    )
+    return rank_predictions(load_pool(run.predictions, profile.search_space), load_truth(truth), profile.scale)

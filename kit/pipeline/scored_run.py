@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.evaluation import EvaluationImages
 from kit.events import PhaseFinished, PhaseReused, RunFinished, RunStarted, read_events
@@ -15,7 +16,6 @@ from kit.pool import Pool, load_pool
 from kit.recipe import load_profile
 from kit.results import ResultsFile
 from kit.run_dir import RunDirectory
-from kit.submission.figures import pool_macs
 from kit.submission.readiness import missing_step
 from kit.submission.selection import Scored
 
@@ -79,12 +79,7 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
             "score with these weights and data",
             hint=f"run `kit evaluate {run.id}`, or its recipe's command again",
         )
-    costs = pool_macs(
-        job.pool.architectures,
-        space=job.profile.search_space,
-        resolution=job.profile.resolution,
-        num_classes=job.data.num_classes,
-    )
+    costs = pool_costs(job.pool.codes, job.scale).macs.tolist()
     entries = tuple(
         Scored(name, architecture, *counts[architecture.code], cost)
         for (name, architecture), cost in zip(job.pool, costs, strict=True)

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from kit.costs import macs
+from kit.costs import pool_costs
 from kit.data import Batch, Data, normalize
 from kit.evaluation import EvaluationImages, Unit, changed_by_folding, evaluate_architectures, plan_units, score_unit
 from kit.evaluation.prefix_tree import Tick
@@ -21,7 +21,7 @@ from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.recipe import Profile
 from kit.results import Counts, ResultsFile, Score
-from kit.search_space import Architecture
+from kit.search_space import Architecture, Scale
 from kit.strict import key_of
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import grow, tree_macs
@@ -73,7 +73,7 @@ class ScoringJob:
 
     def macs_one_by_one(self, architectures: Iterable[Architecture]) -> int:
         """Multiply-adds of calibrating and scoring each of these sub-networks by itself."""
-        return self._images * sum(macs(architecture, **self._scale) for architecture in architectures)
+        return self._images * pool_costs([each.code for each in architectures], self.scale).total_macs
 
     def macs_done(self, architectures: Iterable[Architecture]) -> int:
         """Multiply-adds that the job's method needs for these sub-networks."""
@@ -81,20 +81,15 @@ class ScoringJob:
             return self.macs_one_by_one(architectures)
         chosen = set(architectures)
         planned = ([each for each in unit.architectures if each in chosen] for unit in self.units)
-        return self._images * sum(tree_macs(grow(enumerate(unit)), **self._scale) for unit in planned)
+        return self._images * sum(tree_macs(grow(enumerate(unit)), self.scale) for unit in planned)
 
     @property
     def _images(self) -> int:
         return self.calibration_images + self.data.val_size
 
     @property
-    def _scale(self) -> dict[str, Any]:
-        profile = self.profile
-        return {
-            "space": profile.search_space,
-            "resolution": profile.resolution,
-            "num_classes": self.data.num_classes,
-        }
+    def scale(self) -> Scale:
+        return replace(self.profile.scale, num_classes=self.data.num_classes)
 
 
 def score_pool(

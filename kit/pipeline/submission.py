@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
 from kit.files import parse_json, read_json, sha256_of_file, storage_errors, write_bytes
 from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
@@ -17,7 +18,6 @@ from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
 from kit.submission.derived import derived_members
-from kit.submission.figures import pool_macs
 from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 
@@ -139,8 +139,7 @@ class SubmissionBuild:
         path = self.exports / layout.EVALUATIONS
         with storage_errors("read", path):
             lines = path.read_bytes().splitlines()
-        space = self.profile.search_space
-        costs = pool_macs(pool.architectures, space=space, resolution=self.profile.resolution, num_classes=classes)
+        costs = pool_costs(pool.codes, replace(self.profile.scale, num_classes=classes)).macs.tolist()
         rows = [parse_json(line, source=str(path)) for line in lines]
         if [(row["name"], row["code"], row["weights_sha256"]) for row in rows] != [
             (name, architecture.code, self.run.weights_sha256) for name, architecture in pool

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.correlation import MIN_ARCHITECTURES, RankReport, rank_correlation
-from kit.costs import macs, params
+from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.files import write_json
 from kit.pool import Pool, finite_number, parse_entries, read_document
-from kit.search_space import Architecture, InvalidArchitectureError, SearchSpace
+from kit.search_space import Architecture, InvalidArchitectureError, Scale, SearchSpace
 
 Table = tuple[tuple[float, ...], ...]
 
@@ -87,16 +87,15 @@ def find_truth(path_or_profile: str) -> Path:
     return shipped.get(path_or_profile, Path(path_or_profile))
 
 
-def rank_predictions(
-    predictions: Pool, truth: Truth, *, space: SearchSpace, resolution: int, num_classes: int, seed: int = 0
-) -> Joined:
+def rank_predictions(predictions: Pool, truth: Truth, scale: Scale, *, seed: int = 0) -> Joined:
     """Join by code and correlate, with multiply-adds, parameters and depth as opponents.
 
-    Raises `InputError` when fewer than 3 architectures are on both sides, a code is not of `space`, or values are constant.
+    Raises `InputError` for fewer than 3 architectures on both sides, a code that is not of the space, or constant values.
     """
     if predictions.accuracies is None:
         raise InputError("the predictions hold no accuracies", hint="every entry needs 'acc'")
-    parsed = [_parse_code(space, code) for code in truth.codes]
+    for code in truth.codes:
+        _parse_code(scale.space, code)
     predicted = dict(zip(predictions.codes, predictions.accuracies, strict=True))
     common = [index for index, code in enumerate(truth.codes) if code in predicted]
     if len(common) < MIN_ARCHITECTURES:
@@ -109,16 +108,12 @@ def rank_predictions(
             f"{found} among the {len(predictions)} predictions: at least {MIN_ARCHITECTURES} are needed",
             hint="both files must hold codes of the same pool",
         )
-    architectures = [parsed[index] for index in common]
+    cost = pool_costs([truth.codes[index] for index in common], scale)
     report = rank_correlation(
         [predicted[truth.codes[index]] for index in common],
         [truth.accuracies[index] for index in common],
         losses=None if truth.losses is None else [truth.losses[index] for index in common],
-        opponents={
-            "macs": [macs(each, space=space, resolution=resolution, num_classes=num_classes) for each in architectures],
-            "params": [params(each, space=space, num_classes=num_classes) for each in architectures],
-            "depth": [sum(each.depths) for each in architectures],
-        },
+        opponents={"macs": cost.macs, "params": cost.params, "depth": cost.depth},
         seed=seed,
     )
     return Joined(report, len(predictions) - len(common), len(truth.codes) - len(common))

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kit.search_space import PAPER_RATIOS, PUBLISHED, SearchSpace, Stem
+from kit.search_space import PAPER_RATIOS, PUBLISHED, Scale, SearchSpace, Stem
 from kit.strict import Name, PerStage, PositiveInt, Strict
 
 Rate = Annotated[float, Field(gt=0)]
@@ -133,3 +133,8 @@ class Profile(Strict):
     def published_space(self) -> SearchSpace:
         """The subspace of the published codes, with this profile's channels."""
         return self.search_space.restrict(max_digits=PUBLISHED.max_digits)
+
+    @property
+    def scale(self) -> Scale:
+        """At which size this profile means its architectures."""
+        return Scale(self.search_space, self.resolution, self.num_classes)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from kit import __version__
+from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
 from kit.events import Event, from_line
 from kit.files import parse_json, storage_errors
 from kit.recipe import Profile
 from kit.search_space import Architecture
 from kit.submission import layout
-from kit.submission.figures import draw_accuracy, draw_against_truth, draw_losses, draw_rank, pool_macs
+from kit.submission.figures import draw_accuracy, draw_against_truth, draw_losses, draw_rank
 from kit.submission.history import History
 from kit.submission.members import LocalMembers, Members
 from kit.submission.sbom import make_sbom
@@ -114,14 +115,9 @@ def make_reproduce(members: Members) -> bytes:
 def make_figures(members: Members, architectures: list[Architecture], history: History) -> dict[str, bytes]:
     """The figures by path; `architectures` are the pool's, in its order."""
     profile, submission = parse_profile(members), members.json(layout.SUBMISSION)
-    scale: dict[str, Any] = {
-        "space": profile.search_space,
-        "resolution": profile.resolution,
-        "num_classes": profile.num_classes,
-    }
-    macs = pool_macs(architectures, **scale)
+    macs = pool_costs([each.code for each in architectures], profile.scale).macs
     drawn = {
-        "accuracy-macs": draw_accuracy(macs, [float(entry["acc"]) for entry in submission.values()]),
+        "accuracy-macs": draw_accuracy(macs.tolist(), [float(entry["acc"]) for entry in submission.values()]),
         "training-loss": draw_losses(history),
     }
     if layout.RANK in members:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from kit.costs import layers
-from kit.search_space import STAGES, Architecture, SearchSpace
+from kit.costs import pareto_front
 from kit.submission.history import History
 
 WIDTH, HEIGHT = 640, 400
@@ -105,7 +104,7 @@ def draw_accuracy(macs: Sequence[int], accuracies: Sequence[float]) -> bytes:
     points = [(cost / unit, accuracy) for cost, accuracy in zip(macs, accuracies, strict=True)]
     plot = _over(f"{len(points):,} sub-networks", f"multiply-adds ({name})", "predicted top-1 accuracy", points)
     plot.dots(points, BLUE, radius=1.5 if len(points) > MANY else 2.8)
-    front = pareto_front(points)
+    front = [points[place] for place in pareto_front(macs, accuracies).tolist()]
     plot.line(front, ORANGE)
     plot.dots(front, ORANGE, radius=3.2, opacity=1)
     plot.text(WIDTH - RIGHT, 26, f"Pareto front: {len(front)}", colour=ORANGE, anchor="end")
@@ -159,37 +158,6 @@ def draw_rank(rank: Mapping[str, Any]) -> bytes:
         plot.text(plot.x(0) + 6, y - 18, f"{name}  {_interval(row)}", colour=INK)
     plot.text(WIDTH - RIGHT, 26, f"{rank['n']} architectures", anchor="end")
     return plot.svg()
-
-
-def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other point beats: cheaper or equal, and more accurate."""
-    front: list[Point] = []
-    for cost, accuracy in sorted(set(points), key=lambda point: (point[0], -point[1])):
-        if not front or accuracy > front[-1][1]:
-            front.append((cost, accuracy))
-    return front
-
-
-def pool_macs(architectures: Iterable[Architecture], *, space: SearchSpace, resolution: int, num_classes: int) -> list[int]:
-    """`kit.search_space.macs` of many architectures: sizes are worked out once, then four sums per architecture."""
-    largest = {
-        layer.name: layer
-        for layer in layers(space.whole.largest, space=space, resolution=resolution, num_classes=num_classes)
-    }
-    pixels = [largest[f"layer{stage + 1}.0.conv1"].out_size ** 2 for stage in range(STAGES)]
-    stem = largest["conv1"]
-    per_stem_channel = stem.in_channels * stem.kernel**2 * stem.out_size**2
-    result = []
-    for architecture in architectures:
-        channels = architecture.stem_channels
-        total = channels * per_stem_channel
-        for index, stage in enumerate(architecture.stages):
-            out, mids = stage.out_channels, stage.mid_channels
-            inner = sum(mids) * 2 * out + mids[0] * (channels - out)
-            total += pixels[index] * (9 * inner + (channels * out if index else 0))
-            channels = out
-        result.append(total + channels * num_classes)
-    return result
 
 
 def ticks(low: float, high: float) -> list[float]:

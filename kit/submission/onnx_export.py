@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kit import __version__
 from kit.costs import layers
 from kit.errors import StorageError
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Architecture, Scale
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -69,19 +69,17 @@ def fold_batch_norms(network: ResNet) -> nn.Module:
     return folded
 
 
-def check_graph(data: bytes, architecture: Architecture, *, space: SearchSpace, resolution: int, num_classes: int) -> None:
+def check_graph(data: bytes, architecture: Architecture, scale: Scale) -> None:
     """Make sure that a graph holds exactly the architecture's weights and multiply-adds. Raises `StorageError`."""
     model = shape_inference.infer_shapes(onnx.load_from_string(data), strict_mode=True, data_prop=True)
     operators = Counter(node.op_type for node in model.graph.node)
-    expected = list(layers(architecture, space=space, resolution=resolution, num_classes=num_classes))
-    wanted_macs = sum(e.in_channels * e.out_channels * e.kernel**2 * e.out_size**2 for e in expected)
-    wanted_params = sum(e.in_channels * e.out_channels * e.kernel**2 + e.out_channels for e in expected)
+    expected = list(layers(architecture, scale))
     found = {
         "BatchNormalization nodes": (operators["BatchNormalization"], 0),
         "convolutions": (operators["Conv"], len(expected) - 1),
         "linear layers": (operators["Gemm"], 1),
-        "multiply-adds": (_macs(model), wanted_macs),
-        "parameters (BN folded)": (_floats(model), wanted_params),
+        "multiply-adds": (_macs(model), sum(each.macs for each in expected)),
+        "parameters (BN folded)": (_floats(model), sum(each.weights + each.out_channels for each in expected)),
     }
     wrong = [f"{have:,} {what}, expected {want:,}" for what, (have, want) in found.items() if have != want]
     if wrong:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kit import costs
 from kit.search_space import Architecture
 
 DEFAULT_PARETO = 5
@@ -47,13 +48,10 @@ def largest(pool: Iterable[Scored]) -> Scored:
     return min(pool, key=lambda entry: (-entry.macs, -entry.accuracy, entry.code))
 
 
-def pareto_front(pool: Iterable[Scored]) -> list[Scored]:
+def pareto_front(pool: Sequence[Scored]) -> list[Scored]:
     """Those that no other one beats in accuracy at the same or fewer multiply-adds, from the cheapest up."""
-    front: list[Scored] = []
-    for entry in sorted(pool, key=lambda entry: (entry.macs, -entry.accuracy, entry.code)):
-        if not front or entry.accuracy > front[-1].accuracy:
-            front.append(entry)
-    return front
+    columns = zip(*((entry.macs, entry.accuracy, entry.code) for entry in pool), strict=True)
+    return [pool[place] for place in costs.pareto_front(*columns).tolist()]
 
 
 def default_selections(pool: Sequence[Scored]) -> Selections:

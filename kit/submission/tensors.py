@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kit.costs import layers
 from kit.errors import InputError, StorageError
 from kit.files import parse_json
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Architecture, Scale, SearchSpace
 
 METADATA = "__metadata__"
 NOTE = "kit"
@@ -90,7 +90,7 @@ class TensorFile:
 def expected_shapes(architecture: Architecture, space: SearchSpace, num_classes: int) -> dict[str, Shape]:
     """Names and shapes of timm's state dict for this architecture, in the order of computation."""
     shapes: dict[str, Shape] = {}
-    for layer in layers(architecture, space=space, resolution=1, num_classes=num_classes):
+    for layer in layers(architecture, Scale(space, 1, num_classes)):
         if not layer.normalised:
             shapes[f"{layer.name}.weight"] = (layer.out_channels, layer.in_channels)
             shapes[f"{layer.name}.bias"] = (layer.out_channels,)
@@ -124,7 +124,7 @@ def folded(
     read: Callable[[str], Array], architecture: Architecture, space: SearchSpace, num_classes: int, eps: float = 1e-5
 ) -> Iterator[tuple[str, Array, Array]]:
     """Name, weight and bias of every layer after its batch norm is folded into it, from calibrated weights."""
-    for layer in layers(architecture, space=space, resolution=1, num_classes=num_classes):
+    for layer in layers(architecture, Scale(space, 1, num_classes)):
         weight = read(f"{layer.name}.weight")
         if not layer.normalised:
             yield layer.name, weight, read(f"{layer.name}.bias")

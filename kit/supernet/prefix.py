@@ -1,10 +1,10 @@
 """Architectures by common prefix: what can be computed once for all that begin alike."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kit.costs import IN_CHANNELS, layers
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Architecture, Scale
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,30 +63,31 @@ def by_mid(family: Iterable[Piece]) -> dict[int, list[Piece]]:
     return groups
 
 
-def tree_macs(tree: PathTree, *, space: SearchSpace, resolution: int, num_classes: int) -> int:
+def tree_macs(tree: PathTree, scale: Scale) -> int:
     """Multiply-adds per image of computing every node once, siblings sharing what they can at their largest width."""
-    largest = space.whole.largest
-    sizes = {layer.name: layer for layer in layers(largest, space=space, resolution=resolution, num_classes=num_classes)}
+    # Multiply-adds grow with the product of both numbers of channels: those of one channel are worked out once.
+    thin = {
+        each.name: replace(each, in_channels=1, out_channels=1).macs for each in layers(scale.space.whole.largest, scale)
+    }
 
-    def conv(name: str, in_channels: int, out_channels: int) -> int:
-        layer = sizes[name]
-        return in_channels * out_channels * layer.kernel**2 * layer.out_size**2
+    def layer(name: str, in_channels: int, out_channels: int) -> int:
+        return in_channels * out_channels * thin[name]
 
     total = 0
     pending = [(tree, IN_CHANNELS)]
     while pending:
         node, channels = pending.pop()
-        total += channels * num_classes * bool(node.ends)
+        total += layer("fc", channels, scale.num_classes) * bool(node.ends)
         for family in families(node.children):
             widest_out = max(piece.out_channels for piece in family)
             if family[0].stage < 0:
-                total += conv("conv1", channels, widest_out)
+                total += layer("conv1", channels, widest_out)
                 continue
             name = f"layer{family[0].stage + 1}.{family[0].block}"
-            total += conv(f"{name}.conv1", channels, max(piece.mid_channels for piece in family))
+            total += layer(f"{name}.conv1", channels, max(piece.mid_channels for piece in family))
             for mid, alike in by_mid(family).items():
-                total += conv(f"{name}.conv2", mid, max(piece.out_channels for piece in alike))
-            if f"{name}.downsample.0" in sizes:
-                total += conv(f"{name}.downsample.0", channels, widest_out)
+                total += layer(f"{name}.conv2", mid, max(piece.out_channels for piece in alike))
+            if f"{name}.downsample.0" in thin:
+                total += layer(f"{name}.downsample.0", channels, widest_out)
         pending += [(child, piece.out_channels) for piece, child in node.children.items()]
     return total

@@ -6,12 +6,12 @@ Made in a worker thread from files; a value that never changes afterwards.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.costs import macs, params
+from kit.costs import code_digits, pareto_front, pool_costs
 from kit.errors import InputError
 from kit.pool import Entry
 from kit.recipe import Profile
@@ -23,10 +23,8 @@ from kit.search_space import (
     SLOTS,
     STAGES,
     STEM_POSITION,
-    Architecture,
     InvalidArchitectureError,
     SearchSpace,
-    Stage,
 )
 
 Floats = NDArray[np.float64]
@@ -128,15 +126,20 @@ def make_rows(
     own = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
     scores = own if accuracies is None else accuracies
     depths = digits[:, 1 : 1 + STAGES]
+    progress("counting multiply-adds", 0.5)
+    cost = pool_costs(codes, profile.scale)
     columns: dict[str, Floats] = {
         "acc": _joined(codes, scores),
         "true": _joined(codes, truth or {}),
-        "depth": depths.sum(axis=1).astype(np.float64),
+        "macs": cost.macs.astype(np.float64),
+        "params": cost.params.astype(np.float64),
+        "depth": cost.depth.astype(np.float64),
+        "stem": np.array(space.channels[0], dtype=np.float64)[digits[:, STEM_POSITION] - 1],
         "cell": cell_numbers(digits, cells),
     }
-    columns |= costs(digits, profile, progress)
     columns["error"] = rank_errors(columns["acc"], columns["true"])
-    columns["front"] = pareto_front(columns["acc"], columns["macs"], codes).astype(np.float64)
+    columns["front"] = np.zeros(len(codes))
+    columns["front"][pareto_front(cost.macs, columns["acc"], codes)] = 1
     return PoolRows(tuple(entry.name for entry in entries), codes, depths, columns)
 
 
@@ -145,7 +148,7 @@ def parse_codes(codes: Sequence[str], space: SearchSpace, where: Callable[[int],
     for index, code in enumerate(codes):
         if len(code) != CODE_LENGTH or not code.isascii() or not code.isdigit():
             _refuse(code, space, where(index))
-    digits = np.frombuffer("".join(codes).encode(), dtype=np.uint8).reshape(len(codes), CODE_LENGTH).astype(np.int64) - 48
+    digits = code_digits(codes)
     for index in np.flatnonzero(~_plausible(digits, space)).tolist():
         _refuse(codes[index], space, where(index))
     return digits
@@ -180,40 +183,6 @@ def _plausible(digits: Digits, space: SearchSpace) -> NDArray[np.bool_]:
     return np.asarray(good, dtype=np.bool_)
 
 
-def costs(digits: Digits, profile: Profile, progress: Progress = quiet) -> dict[str, Floats]:
-    """Multiply-adds, parameters and stem channels of all rows.
-
-    Rows of equal depths differ in numbers of channels only, so each group is one `Architecture` whose channels are arrays:
-    the search space's own formulas are sums and products, which arrays go through as numbers do.
-    """
-    space = profile.search_space
-    result = {name: np.empty(len(digits)) for name in ("macs", "params", "stem")}
-    keys, groups = np.unique(digits[:, 1 : 1 + STAGES], axis=0, return_inverse=True)
-    order = np.argsort(groups, kind="stable")
-    ends = np.cumsum(np.bincount(groups.ravel(), minlength=len(keys)))
-    for number, (depths, end) in enumerate(zip(keys.tolist(), ends.tolist(), strict=True)):
-        rows = order[ends[number - 1] if number else 0 : end]
-        architecture = Architecture("", _stages(digits[rows], depths, space))
-        scale: dict[str, Any] = {"space": space, "num_classes": profile.num_classes}
-        result["macs"][rows] = macs(architecture, resolution=profile.resolution, **scale)
-        result["params"][rows] = params(architecture, **scale)
-        result["stem"][rows] = architecture.stem_channels
-        if number % 16 == 0:
-            progress("counting multiply-adds", end / len(digits))
-    return result
-
-
-def _stages(digits: Digits, depths: Sequence[int], space: SearchSpace) -> tuple[Stage, ...]:
-    stages = []
-    position = FIRST_SLOT_POSITION
-    for stage, (slots, depth) in enumerate(zip(SLOTS, depths, strict=True)):
-        widths = np.array(space.channels[stage])
-        mids = [cast(int, widths[digits[:, position + 2 * block] - 1]) for block in range(depth)]
-        stages.append(Stage(cast(int, widths[digits[:, position + 1] - 1]), tuple(mids)))
-        position += 2 * slots
-    return tuple(stages)
-
-
 def cell_numbers(digits: Digits, cells: Sequence[SearchSpace]) -> Floats:
     """The cell of the recipe's partition that owns each row, counted from 0; `nan` without a partition."""
     numbers = np.full(len(digits), np.nan)
@@ -240,19 +209,6 @@ def ranks(values: Floats) -> Floats:
     _, groups, sizes = np.unique(-values, return_inverse=True, return_counts=True)
     means: Floats = (np.cumsum(sizes) - (sizes - 1) / 2)[groups]
     return means
-
-
-def pareto_front(accuracies: Floats, cost: Floats, codes: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows no other one beats in accuracy at the same or fewer multiply-adds; of equals the first by code."""
-    on_front = np.zeros(len(accuracies), dtype=np.bool_)
-    scored = np.flatnonzero(np.isfinite(accuracies))
-    if not len(scored):
-        return on_front
-    by_code = np.array([codes[index] for index in scored.tolist()])
-    order = scored[np.lexsort((by_code, -accuracies[scored], cost[scored]))]
-    best = np.maximum.accumulate(accuracies[order])
-    on_front[order[np.concatenate([[True], accuracies[order][1:] > best[:-1]])]] = True
-    return on_front
 
 
 def _joined(codes: Iterable[str], values: Mapping[str, float]) -> Floats:

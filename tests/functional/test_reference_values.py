@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kit.costs import macs, params
-from kit.search_space import RESNET48
+from kit.costs import costs
+from kit.search_space import RESNET48, Scale
 from kit.supernet import ElasticResNet
 from kit.supernet.pdparams import to_paddle
 from kit.supernet.weights import export_weights, load_weights
@@ -60,8 +60,8 @@ def test_costs_of_the_same_architectures():
     reference = np.load(REFERENCE / "logits.npz")
     for code, expected_params, expected_macs in zip(*(reference[k] for k in ("codes", "params", "macs_224")), strict=True):
         architecture = RESNET48.parse(str(code))
-        assert params(architecture, space=RESNET48, num_classes=1000) == expected_params
-        assert macs(architecture, space=RESNET48, resolution=224, num_classes=1000) == expected_macs
+        found = costs(architecture, Scale(RESNET48, 224, 1000))
+        assert (found.params, found.macs) == (expected_params, expected_macs)
 
 
 def test_export_gives_the_imported_arrays_back(deterministic, tmp_path):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from kit.cli.launch import OPTIONS, _own_arguments
-from kit.costs import macs
+from kit.costs import pool_costs
 from kit.pool import draw_pool, load_pool, write_predictions
 from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import load_profile
@@ -35,8 +35,7 @@ def test_an_early_answer_says_so_and_the_rest_can_follow(trained, kit, tmp_path)
     path = large_pool(trained)
     profile = load_profile(str(trained.profile))
     pool = load_pool(path, profile.search_space)
-    scale = {"space": profile.search_space, "resolution": profile.resolution, "num_classes": 10}
-    sizes = [macs(each, **scale) for each in pool.architectures]
+    sizes = pool_costs(pool.codes, profile.scale).macs.tolist()
     truth = tmp_path / "truth.json"
     write_truth(truth, Truth(pool.codes, tuple((size / max(sizes),) for size in sizes)))
     early = kit(*evaluate(trained, path, "--truth", str(truth), "--until-ci", "0.6", "--json"))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kit.errors import StorageError
-from kit.search_space import RESNET48, SearchSpace, Stem
+from kit.search_space import RESNET48, Scale, SearchSpace, Stem
 from kit.submission.onnx_export import check_graph, check_parity, export_onnx, fold_batch_norms, open_session
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate
@@ -49,7 +49,7 @@ def exported(architecture):
 
 
 def check(data, architecture, space=SPACE, resolution=RESOLUTION, classes=CLASSES):
-    check_graph(data, architecture, space=space, resolution=resolution, num_classes=classes)
+    check_graph(data, architecture, Scale(space, resolution, classes))
 
 
 @pytest.mark.parametrize("choice", ["smallest", "largest"])

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.costs import macs
+from kit.costs import costs, pool_costs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
 from kit.evaluation.units import spread
-from kit.search_space import SearchSpace, Stem
+from kit.search_space import Scale, SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
 from kit.supernet.prefix import grow, tree_macs
@@ -123,7 +123,7 @@ def test_small_pools_are_scored_by_subtrees_alone():
 def test_large_pools_begin_with_a_sample_of_all_sizes():
     chosen = sample(SPACE, 1000, 5)
     found = plan(supernet(), chosen, 25)
-    size = lambda a: macs(a, space=SPACE, resolution=16, num_classes=5)  # noqa: E731
+    size = lambda a: costs(a, Scale(SPACE, 16, 5)).macs  # noqa: E731
     ordered = sorted(map(size, chosen))
     first = sorted(size(a) for unit in found[:2] for a in unit)
     assert len(first) == 50
@@ -149,8 +149,8 @@ def test_sub_supernets_are_planned_apart():
 @settings(max_examples=25)
 def test_a_lone_architecture_costs_what_it_costs(seed):
     architecture = SPACE.sample(random.Random(seed))
-    scale = {"space": SPACE, "resolution": 24, "num_classes": 7}
-    assert tree_macs(grow([(0, architecture)]), **scale) == macs(architecture, **scale)
+    scale = Scale(SPACE, 24, 7)
+    assert tree_macs(grow([(0, architecture)]), scale) == costs(architecture, scale).macs
 
 
 def test_counted_multiply_adds_are_those_of_the_convolutions_done():
@@ -163,7 +163,7 @@ def test_counted_multiply_adds_are_those_of_the_convolutions_done():
     tree = CalibratedTree(network, chosen, seen)
     with FlopCounterMode(display=False) as counter:
         tree.classify(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), lambda ends, logits: None)
-    assert counter.get_total_flops() == 2 * tree_macs(grow(enumerate(chosen)), space=SPACE, resolution=16, num_classes=5)
+    assert counter.get_total_flops() == 2 * tree_macs(grow(enumerate(chosen)), Scale(SPACE, 16, 5))
 
 
 @pytest.mark.slow
@@ -171,14 +171,14 @@ def test_the_public_pool_costs_at_least_1_87_times_less(public_pool_path):
     from kit.pool import load_pool
     from kit.search_space import RESNET48
 
-    scale = {"space": RESNET48, "resolution": 224, "num_classes": 1000}
+    scale = Scale(RESNET48, 224, 1000)
     pool = load_pool(public_pool_path).architectures
-    alone = sum(macs(architecture, **scale) for architecture in pool)
+    alone = pool_costs([architecture.code for architecture in pool], scale).total_macs
     planned = [unit.architectures for unit in plan_units(ElasticResNet(RESNET48, 1000), pool)]
     assert sum(map(len, planned)) == len(pool) == 45_000
-    assert alone / sum(tree_macs(grow(enumerate(unit)), **scale) for unit in planned) >= 1.87
+    assert alone / sum(tree_macs(grow(enumerate(unit)), scale) for unit in planned) >= 1.87
     subtrees = {}
     for architecture in pool:
         subtrees.setdefault(architecture.stages[0], []).append(architecture)
     assert len(subtrees) == 120
-    assert alone / sum(tree_macs(grow(enumerate(unit)), **scale) for unit in subtrees.values()) >= 1.95
+    assert alone / sum(tree_macs(grow(enumerate(unit)), scale) for unit in subtrees.values()) >= 1.95

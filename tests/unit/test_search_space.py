@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.costs import macs, params
 from kit.errors import InputError
 from kit.pool import load_pool
 from kit.recipe import load_recipe
@@ -58,18 +57,12 @@ def test_channel_tables_are_the_challenges():
     )
 
 
-def test_the_full_network_costs_what_is_published():
-    full = RESNET48.parse(FULL)
-    assert full == RESNET48.largest
-    assert params(full, space=RESNET48, num_classes=1000) == 34_043_688
-    assert macs(full, space=RESNET48, resolution=224, num_classes=1000) == pytest.approx(5.28e9, abs=0.005e9)
+def test_the_full_network_is_the_largest():
+    assert RESNET48.parse(FULL) == RESNET48.largest
 
 
-def test_the_public_pool_has_its_published_figures(public_pool_path):
+def test_the_cells_part_the_public_pool_as_published(public_pool_path):
     pool = load_pool(public_pool_path, PUBLISHED)
-    costs = sorted(macs(each, space=RESNET48, resolution=224, num_classes=1000) for each in pool.architectures)
-    assert len(pool) == 45_000
-    assert [round(costs[i] / 1e9, 2) for i in (0, 22_500, -1)] == [1.38, 2.96, 4.86]
     cells = load_recipe("sse34").partition.subspaces(RESNET48)
     owned = [sum(each.depths in cell.depth_set for each in pool.architectures) for cell in cells]
     assert owned == [4752, 9715, 4918, 9719, 15896]

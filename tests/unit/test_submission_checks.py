@@ -17,17 +17,15 @@ from hypothesis import strategies as st
 from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic, whole
 
 from kit import __version__
-from kit.costs import macs
 from kit.errors import InputError, StorageError
 from kit.events import EvaluationFinished, Note, RunStarted, RunStopped, from_line, to_line
 from kit.recipe import load_profile
-from kit.search_space import PUBLISHED, RESNET48
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
 from kit.submission.checks import CheckReport, check_archive, rule_ids
 from kit.submission.checks.registry import Level, select_rules
 from kit.submission.checks.schemas import Manifest
-from kit.submission.figures import draw_accuracy, pareto_front, pool_macs, ticks
+from kit.submission.figures import draw_accuracy, ticks
 from kit.submission.members import LocalMembers, hashes
 from kit.submission.onnx_file import read_numbers, read_onnx
 from kit.submission.private_facts import clean_data_spec, clean_environment, clean_events, clean_resolved, find_private
@@ -251,13 +249,6 @@ def test_bytes_that_are_no_onnx_file_are_an_error_for_users(data: bytes, tmp_pat
         read_onnx(file, len(data), "a.onnx")
 
 
-@given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=4), resolution=st.integers(8, 256))
-def test_costs_of_a_pool_are_those_of_its_architectures(seeds: list[int], resolution: int) -> None:
-    pool = [PUBLISHED.sample(random.Random(seed)) for seed in seeds]
-    scale: dict[str, Any] = {"space": RESNET48, "resolution": resolution, "num_classes": 1000}
-    assert pool_macs(pool, **scale) == [macs(architecture, **scale) for architecture in pool]
-
-
 # Provenance
 
 
@@ -366,14 +357,6 @@ def test_figures_are_xml_of_plain_shapes(members: dict[str, bytes]) -> None:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()}
         assert tags <= {"svg", "title", "rect", "line", "path", "polyline", "text"}
         assert len(data) < 40_000
-
-
-@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=30))
-def test_the_pareto_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> None:
-    def is_beaten(point: tuple[float, float]) -> bool:
-        return any(a <= point[0] and b >= point[1] and (a, b) != point for a, b in points)
-
-    assert set(pareto_front(points)) == {point for point in points if not is_beaten(point)}
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))

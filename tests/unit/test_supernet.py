@@ -11,8 +11,8 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit.costs import macs, params
-from kit.search_space import PUBLISHED, RESNET48, SLOTS, SearchSpace, Stem
+from kit.costs import costs
+from kit.search_space import PUBLISHED, RESNET48, SLOTS, Scale, SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
 
@@ -97,8 +97,8 @@ def test_closed_costs_are_what_torch_counts(architecture):
     subnet = extract_subnet(supernet(), architecture).eval()
     with FlopCounterMode(display=False) as counter:
         subnet(torch.zeros(1, 3, 40, 40))
-    assert counter.get_total_flops() == 2 * macs(architecture, space=SPACE, resolution=40, num_classes=5)
-    assert sum(p.numel() for p in subnet.parameters()) == params(architecture, space=SPACE, num_classes=5)
+    assert counter.get_total_flops() == 2 * costs(architecture, Scale(SPACE, 40, 5)).macs
+    assert sum(p.numel() for p in subnet.parameters()) == costs(architecture, Scale(SPACE, 40, 5)).params
 
 
 def test_initial_weights_depend_on_the_generator_alone():
@@ -120,7 +120,7 @@ def test_timm_finds_both_networks():
     code = PUBLISHED.sample(random.Random(0)).code
     subnet = timm.create_model("resnet48_subnet", code=code, num_classes=7)
     assert subnet.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
-    assert sum(p.numel() for p in subnet.parameters()) == params(RESNET48.parse(code), space=RESNET48, num_classes=7)
+    assert sum(p.numel() for p in subnet.parameters()) == costs(RESNET48.parse(code), Scale(RESNET48, 32, 7)).params
     assert isinstance(timm.create_model("resnet48_elastic", num_classes=3), ElasticResNet)
     with pytest.raises(TypeError, match="depth"):
         timm.create_model("resnet48_elastic", depth=3)

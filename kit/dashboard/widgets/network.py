@@ -2,7 +2,7 @@
 
 from textual.content import Content
 
-from kit.costs import layers, macs, params
+from kit.costs import costs, stage_costs
 from kit.recipe import Profile
 from kit.search_space import Architecture
 
@@ -41,13 +41,8 @@ def code_parts(code: str) -> list[Part]:
 def network(architecture: Architecture, profile: Profile, width: int, *, compact: bool = False) -> Content:
     """The drawing, `width` columns wide; `compact` has one line per stage instead of one per block."""
     space = profile.search_space
-    sizes: dict[str, int] = {}
-    costs: dict[str, int] = {}
-    for layer in layers(architecture, space=space, resolution=profile.resolution, num_classes=profile.num_classes):
-        part = layer.name.split(".")[0]
-        sizes[part] = layer.out_size
-        costs[part] = costs.get(part, 0) + layer.in_channels * layer.out_channels * layer.kernel**2 * layer.out_size**2
-    total = sum(costs.values())
+    built = stage_costs(architecture, profile.scale)
+    total = sum(stage.macs for stage in built.values())
     stem = space.stem
     kernel = f"{stem.kernel}x{stem.kernel} conv" + (" + max pool" if stem.pool else "")
     stride = stem.stride * (2 if stem.pool else 1)
@@ -55,17 +50,17 @@ def network(architecture: Architecture, profile: Profile, width: int, *, compact
     parts = _heading("input", f"{before}x{before}", "", "3 channels", "")
     parts += _heading(
         "stem",
-        _size(sizes["conv1"], stem.pool),
+        _size(built["conv1"].size, stem.pool),
         f"/{stride}",
         f"{kernel}, {architecture.stem_channels}",
-        _share(costs["conv1"], total),
+        _share(built["conv1"].macs, total),
     )
     for index, (stage, base) in enumerate(zip(architecture.stages, space.base_channels, strict=True), 1):
         name = f"layer{index}"
         halved = "/2" if index > 1 else "/1"
-        size = f"{sizes[name]}x{sizes[name]}"
+        size = f"{built[name].size}x{built[name].size}"
         out = f"{len(stage.mid_channels)} blocks, {stage.out_channels} of {base}"
-        parts += _heading(f"stage {index}", size, halved, out, _share(costs[name], total))
+        parts += _heading(f"stage {index}", size, halved, out, _share(built[name].macs, total))
         if compact:
             glyphs = "".join(_level(mid / base) * 2 + " " for mid in stage.mid_channels)
             parts += ["  ", (glyphs, "$primary"), (" ".join(map(str, stage.mid_channels)), "$text-muted"), "\n"]
@@ -81,29 +76,18 @@ def network(architecture: Architecture, profile: Profile, width: int, *, compact
                 (rest, "$panel-lighten-2"),
             ]
             parts += [f" {mid:>3}", (f" → {stage.out_channels}", "$text-muted"), "\n"]
-    parts += _heading("linear", "1x1", "", f"average pool, {profile.num_classes} classes", _share(costs["fc"], total))
+    parts += _heading("linear", "1x1", "", f"average pool, {profile.num_classes} classes", _share(built["fc"].macs, total))
     return Content.assemble(*parts[:-1])
 
 
 def cost_lines(architecture: Architecture, profile: Profile) -> list[Part]:
     """Multiply-adds and parameters with their part of the full network's."""
-    space, classes = profile.search_space, profile.num_classes
+    own, full = costs(architecture, profile.scale), costs(profile.search_space.largest, profile.scale)
     parts: list[Part] = []
-    for name, cost, full in (
-        (
-            "multiply-adds",
-            macs(architecture, space=space, resolution=profile.resolution, num_classes=classes),
-            macs(space.largest, space=space, resolution=profile.resolution, num_classes=classes),
-        ),
-        (
-            "parameters",
-            params(architecture, space=space, num_classes=classes),
-            params(space.largest, space=space, num_classes=classes),
-        ),
-    ):
-        done, rest = _bar(cost / full, 10)
+    for name, cost, most in (("multiply-adds", own.macs, full.macs), ("parameters", own.params, full.params)):
+        done, rest = _bar(cost / most, 10)
         parts += [f"{cost:>14,} ", (f"{name:<14}", "$text-muted"), (done, "$accent"), (rest, "$panel-lighten-2")]
-        parts += [(f" {cost / full:.0%}", "$text-muted"), "\n"]
+        parts += [(f" {cost / most:.0%}", "$text-muted"), "\n"]
     return parts
 
 

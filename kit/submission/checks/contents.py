@@ -15,7 +15,7 @@ from kit.events import Event, UnknownEvent, from_line, to_line
 from kit.files import parse_json
 from kit.pool import Entry, parse_entries
 from kit.recipe import Profile, Recipe
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Architecture, Scale, SearchSpace
 from kit.submission import layout
 from kit.submission.archive import Archive
 from kit.submission.checks import schemas
@@ -70,9 +70,8 @@ class Submission:
         return self.profile.search_space
 
     @cached_property
-    def scale(self) -> dict[str, Any]:
-        """What costs depend on besides the architecture."""
-        return {"space": self.space, "resolution": self.profile.resolution, "num_classes": self.profile.num_classes}
+    def scale(self) -> Scale:
+        return self.profile.scale
 
     @cached_property
     def pool(self) -> list[Entry]:

@@ -268,7 +268,7 @@ def _measure(submission: Submission) -> dict[str, Any] | None:
     entries = submission.predictions
     architectures = tuple(submission.space.parse(entry.code) for entry in entries)
     pool = Pool(tuple(entry.name for entry in entries), architectures, tuple(entry.accuracy or 0.0 for entry in entries))
-    return rank_predictions(pool, load_truth(truth), **submission.scale).report.to_json()
+    return rank_predictions(pool, load_truth(truth), submission.scale).report.to_json()
 
 
 def _looks_like_truth(name: str) -> bool:

@@ -6,14 +6,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kit.costs import macs, params
+from kit.costs import costs, pool_costs
 from kit.errors import InputError
 from kit.search_space import Architecture, SearchSpace
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
 from kit.submission.checks.schemas import ExportedModel
-from kit.submission.figures import pool_macs
 from kit.submission.onnx_file import OnnxFile, read_numbers
 from kit.submission.tensors import (
     COUNTER,
@@ -197,12 +196,12 @@ def _model_problems(submission: Submission, model: ExportedModel) -> Iterator[st
     except InputError as error:
         yield str(error)[:200]
         return
-    scale = submission.scale
+    cost = costs(architecture, submission.scale)
     facts: dict[str, tuple[Any, Any]] = {
         "file": (model.file, layout.onnx_path(model.code)),
         "weights": (model.weights, layout.calibrated_path(model.code)),
-        "macs": (model.macs, macs(architecture, **scale)),
-        "params": (model.params, params(architecture, space=scale["space"], num_classes=scale["num_classes"])),
+        "macs": (model.macs, cost.macs),
+        "params": (model.params, cost.params),
         "accuracy": (model.accuracy, model.correct / model.images),
     }
     if model.file in submission.archive:
@@ -222,11 +221,9 @@ def _model_problems(submission: Submission, model: ExportedModel) -> Iterator[st
 
 def _selection_problems(submission: Submission) -> Iterator[str]:
     """Whether what is called smallest, largest, best or Pareto-optimal is that among the pool."""
-    architectures = submission.architectures
-    costs = dict(zip(architectures, pool_macs(architectures.values(), **submission.scale), strict=True))
-    scored = {
-        code: (costs[code], correct / images) for code, (correct, images) in submission.counts.items() if code in costs
-    }
+    codes = list(submission.architectures)
+    macs = dict(zip(codes, pool_costs(codes, submission.scale).macs.tolist(), strict=True))
+    scored = {code: (macs[code], correct / images) for code, (correct, images) in submission.counts.items() if code in macs}
     named = {name: [model.code for model in submission.index.models if name in model.selections] for name in SELECTIONS}
     if not scored:
         return

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from kit.costs import costs
 from kit.plan import START, DataFacts, RunCost, RunPlan
 from kit.pool import draw_pool
 from kit.recipe import load_profile, load_recipe, recipe_names
@@ -101,6 +102,6 @@ def test_a_cost_says_the_same_after_a_journey_as_json() -> None:
 def test_full_networks_cost_what_the_formula_says() -> None:
     planned = plan()
     first = planned.cost(run="r", device="cpu", measured=MEASURED, keys={}, done=set()).phases[0]
-    largest = planned.cost_of_subnet(planned.profile.search_space.largest)
+    largest = costs(planned.scale.space.largest, planned.scale).macs
     assert first.method == "pretrain"
     assert first.macs == 3 * planned.profile.training.batch_size * first.passes * largest

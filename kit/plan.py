@@ -138,36 +138,43 @@ class RunPlan:
 
     @cached_property
     def phases(self) -> tuple[PhasePlan, ...]:
-        """What is trained, in order. Phases in a cell all go on from the last one that is in none."""
+        """What is trained, in order. A phase in cells goes on from what these have: the shared weights or its own."""
         planned = []
-        parent, epochs = START, 0
-        pretrained = START
+        shared = pretrained = START
+        owners: dict[int, str] = {}
+        epochs = {START: 0}
         for phase in self.recipe.phases:
             if phase.pretrains and self.weights_given:
                 continue
+            parent = owners.get(phase.cells[0], shared) if phase.cells else shared
             planned.append(
                 PhasePlan(
                     phase=phase,
                     parent=parent,
                     teacher=pretrained if phase.needs_teacher else None,
-                    first_epoch=epochs,
+                    first_epoch=epochs[parent],
                     steps=phase.epochs * self.steps_per_epoch,
-                    space=phase.subspace(self.profile.search_space if phase.cell is None else self.cells[phase.cell]),
+                    space=phase.subspace(self._owned(phase)),
                 )
             )
-            if phase.cell is None:
-                parent, epochs = phase.name, epochs + phase.epochs
+            epochs[phase.name] = epochs[parent] + phase.epochs
+            owners |= dict.fromkeys(phase.cells, phase.name)
+            shared = shared if phase.cells else phase.name
             if phase.pretrains:
                 pretrained = phase.name
         return tuple(planned)
 
+    def _owned(self, phase: Phase) -> SearchSpace:
+        """The whole space, or what the cells of a phase own of it."""
+        space, partition = self.profile.search_space, self.recipe.partition
+        return partition.subspace(space, phase.cells) if partition and phase.cells else space
+
     @property
     def members(self) -> tuple[str, ...]:
         """The phase whose weights the final supernet has, or one per cell: cells that none trains keep the shared ones."""
-        shared = [planned.name for planned in self.phases if planned.phase.cell is None]
-        in_cells = {planned.phase.cell: planned.name for planned in self.phases}
-        last = shared[-1] if shared else START
-        return tuple(in_cells.get(cell, last) for cell in range(len(self.cells))) or (last,)
+        owners = {cell: planned.name for planned in self.phases for cell in planned.phase.cells}
+        last = next((planned.name for planned in reversed(self.phases) if not planned.phase.cells), START)
+        return tuple(owners.get(cell, last) for cell in range(len(self.cells))) or (last,)
 
     @property
     def passes(self) -> int:
@@ -181,6 +188,7 @@ class RunPlan:
             space=planned.space,
             seed=self.seed,
             steps_per_epoch=self.steps_per_epoch,
+            cells=self.cells,
             pool=tuple(architecture for architecture in pool if architecture in planned.space),
         )
 
@@ -201,7 +209,8 @@ class RunPlan:
             # Each process normalises by its own part of the batch, so the weights depend on how many there are.
             processes=None if self.processes == 1 else self.processes,
             pool=self.pool.fingerprint if phase.uses_pool else None,
-            cell=None if phase.cell is None else self.cells[phase.cell].to_json(),
+            cell=self._owned(phase).to_json() if phase.cells else None,
+            cells=[cell.to_json() for cell in self.cells] if phase.together else None,
             teacher=None if planned.teacher is None else weights[planned.teacher],
         )
 

@@ -8,6 +8,8 @@ from pydantic import Field
 from kit.search_space import PUBLISHED, SearchSpace
 from kit.strict import Name, PositiveInt, Strict
 
+Cell = Annotated[int, Field(ge=0)]
+
 
 class Phase(Strict):
     """One part of a recipe: a method, how long, and how fast. A method's settings model derives from it."""
@@ -17,13 +19,21 @@ class Phase(Strict):
     learning_rate: Annotated[float, Field(gt=0)]
     """For 256 images a step; scaled by batch size / 256, cosine per epoch to 0 over the phase (C)."""
     method: str
-    cell: Annotated[int, Field(ge=0)] | None = None
-    """Which cell of the recipe's partition is trained, in a sub-supernet of its own (SSE, P 2.3)."""
+    cell: Cell | Annotated[tuple[Cell, ...], Field(min_length=1)] | None = None
+    """Which cell of the recipe's partition is trained, in a sub-supernet of its own (SSE, P 2.3); several share one."""
 
     pretrains: ClassVar[bool] = False
     """Whether it makes the pretrained network: comes first, is left out when weights are given, and gives the teacher."""
     uses_pool: ClassVar[bool] = False
     """Whether it trains codes of the pool (never their accuracies), so that its weights depend on them."""
+
+    together: ClassVar[bool] = False
+    """Whether it trains the sub-supernets of all cells at once, in every step some paths of each."""
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The cells that `cell` names."""
+        return self.cell if isinstance(self.cell, tuple) else () if self.cell is None else (self.cell,)
 
     @property
     @abstractmethod

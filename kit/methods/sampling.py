@@ -56,6 +56,8 @@ class Scope:
     """The phase's subspace."""
     seed: int
     steps_per_epoch: int
+    cells: tuple[SearchSpace, ...] = ()
+    """All cells of the partition, for a method that trains them together."""
     pool: tuple[Architecture, ...] = ()
     """The pool's architectures in `space`, for a method that uses it."""
 

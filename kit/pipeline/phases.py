@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kit.errors import InputError, StorageError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
@@ -32,6 +33,8 @@ class Weights:
 
     path: Path | None
     sha256: str | None
+    together: bool = False
+    """Whether the file holds the sub-supernets of all cells."""
 
 
 class PhaseRunner:
@@ -61,6 +64,9 @@ class PhaseRunner:
 
     def final_supernet(self) -> ElasticResNet | FewShotSupernet:
         """The supernet after all phases: one network, or one per cell."""
+        first = self.weights[self.plan.members[0]]
+        if first.together:
+            return self.few_shot(first)
         members = [self.network(self.weights[name]) for name in self.plan.members]
         return FewShotSupernet(members, self.plan.cells) if self.plan.cells else members[0]
 
@@ -80,7 +86,8 @@ class PhaseRunner:
                 yield from self._train(planned, identity, folder)
                 if not self.group.share(manifest.exists()):
                     return
-        self.weights[phase.name] = Weights(folder / "weights.safetensors", read_json(manifest, sha256=str)["sha256"])
+        sha256 = read_json(manifest, sha256=str)["sha256"]
+        self.weights[phase.name] = Weights(folder / "weights.safetensors", sha256, phase.together)
 
     @contextmanager
     def _locked(self, folder: Path, phase: Phase, key: str) -> Iterator[None]:
@@ -133,7 +140,8 @@ class PhaseRunner:
         yield PhaseFinished(phase=phase.name, key=folder.name, steps=planned.steps, loss=loss)
 
     def _step_runner(self, planned: PhasePlan) -> StepRunner:
-        network = self.network(self.weights[planned.parent]).to(self.hardware.device)
+        parent = self.weights[planned.parent]
+        network = (self.few_shot(parent) if planned.phase.together else self.network(parent)).to(self.hardware.device)
         if self.hardware.channels_last:
             network = network.to(memory_format=torch.channels_last)
         teacher = None if planned.teacher is None else self.network(self.weights[planned.teacher])
@@ -170,8 +178,20 @@ class PhaseRunner:
             generator=generator,
             zero_init_last=self.resolved.profile.network.zero_init_last,
         )
-        if weights.path is not None:
-            if not weights.path.exists():
-                raise StorageError(f"{weights.path} is gone", hint="run again with --fresh to train the phase anew")
-            load_weights(network, weights.path, sha256=weights.sha256)
+        _fill(network, weights)
         return network
+
+    def few_shot(self, weights: Weights) -> FewShotSupernet:
+        """The sub-supernets of all cells: those with these weights, or copies of the one supernet with these."""
+        single = self.network(Weights(None, None) if weights.together else weights)
+        supernet = FewShotSupernet.from_supernet(single, self.plan.cells)
+        if weights.together:
+            _fill(supernet, weights)
+        return supernet
+
+
+def _fill(network: nn.Module, weights: Weights) -> None:
+    if weights.path is not None:
+        if not weights.path.exists():
+            raise StorageError(f"{weights.path} is gone", hint="run again with --fresh to train the phase anew")
+        load_weights(network, weights.path, sha256=weights.sha256)

@@ -1,5 +1,6 @@
 """What a recipe may say. Sections cited are those of the 2nd-place paper ("P") and the code its authors released ("C")."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -58,12 +59,14 @@ class Partition(Strict):
 
     def subspaces(self, space: SearchSpace) -> tuple[SearchSpace, ...]:
         """The cells as subspaces of `space`, in order, the rest last."""
+        return tuple(self.subspace(space, [cell]) for cell in range(self.size))
+
+    def subspace(self, space: SearchSpace, cells: Sequence[int]) -> SearchSpace:
+        """What these cells own of `space`."""
         owned = [set(cell) for cell in self.cells]
         if self.rest:
             owned.append(self._possible().difference(*owned))
-        return tuple(self._subspace(space, values) for values in owned)
-
-    def _subspace(self, space: SearchSpace, values: set[str]) -> SearchSpace:
+        values = set().union(*(owned[cell] for cell in cells))
         if self.by == "width":
             chosen = tuple(map(int, values))
             outs = [chosen if stage in self.stages else ALL_DIGITS for stage in range(1, STAGES + 1)]
@@ -100,20 +103,28 @@ class Recipe(Strict):
             raise ValueError(f"phase names repeat: {', '.join(repeated)}")
         if any(phase.pretrains for phase in self.phases[1:]):
             raise ValueError("a pretrain phase can only be the first")
-        in_cells = [phase.cell is not None for phase in self.phases]
+        in_cells = [phase.together or phase.cell is not None for phase in self.phases]
         if any(in_cells) and self.partition is None:
             raise ValueError("a phase names a cell, but the recipe has no [partition]")
         if self.partition is not None and not any(in_cells):
             raise ValueError("the recipe has a [partition], but no phase trains a cell")
         if in_cells != sorted(in_cells):
             raise ValueError("phases that train a cell come after all others")
-        cells = [phase.cell for phase in self.phases if phase.cell is not None]
-        for cell in cells:
-            if self.partition is not None and cell >= self.partition.size:
-                raise ValueError(f"there is no cell {cell}: the partition has cells 0..{self.partition.size - 1}")
-        if len(set(cells)) != len(cells):
-            raise ValueError("two phases train the same cell")
+        if any(phase.together for phase in self.phases) and any(phase.cells for phase in self.phases):
+            raise ValueError("phases train the cells together or one by one, not both in one recipe")
+        self._check_cells(0 if self.partition is None else self.partition.size)
         return self
+
+    def _check_cells(self, size: int) -> None:
+        last: dict[int, str] = {}
+        for phase in self.phases:
+            for cell in phase.cells:
+                if cell >= size:
+                    raise ValueError(f"there is no cell {cell}: the partition has cells 0..{size - 1}")
+            parents = {last.get(cell) for cell in phase.cells}
+            if len(parents) > 1:
+                raise ValueError(f"phase {phase.name} joins cells {phase.cells} that earlier phases have trained apart")
+            last |= dict.fromkeys(phase.cells, phase.name)
 
     @property
     def needs_teacher(self) -> bool:

@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from kit.files import storage_errors
+
+LARGEST = 2**53
+LATEST = 4e9
+"""Seconds since 1970, in the year 2096: anything later is damage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,8 @@ class RunStarted(Event):
     phases: tuple[str, ...]
     passes: int
     continued: bool
+    run_kind: str = "recipe"
+    """`recipe`, `truth` or `evaluation`. Passes are trainings of a truth, sub-networks of an evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class PhaseStarted(Event):
     method: str
     epochs: int
     steps: int
-    paths_per_step: float
+    paths_per_step: float = 1
     first_step: int
     subspace: str
 
@@ -55,7 +62,7 @@ class PhaseReused(Event):
     phase: str
     key: str
     steps: int
-    paths_per_step: float
+    paths_per_step: float = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +105,19 @@ class PhaseFinished(Event):
     key: str
     steps: int
     loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDone(Event):
+    """One architecture was trained alone, the phase's `step`-th; `accuracy` and `loss` are those on validation images."""
+
+    phase: str
+    step: int
+    code: str
+    seed: int
+    accuracy: float
+    loss: float
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,15 +202,6 @@ class UnknownEvent(Event):
     content: dict[str, Any]
 
 
-_KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (
-        RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished,
-        EvaluationStarted, SubnetEvaluated, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
-    )
-}  # fmt: skip
-
-
 def to_line(event: Event) -> str:
     """An event as one line of JSON, without the line break."""
     # Not `dataclasses.asdict`: it deep-copies, which costs more than the JSON.
@@ -198,25 +209,91 @@ def to_line(event: Event) -> str:
     return json.dumps({"kind": type(event).__name__, **content}, separators=(",", ":"), allow_nan=False)
 
 
-def from_line(line: str) -> Event | None:
-    """The event of one line; None for a torn or damaged line, `UnknownEvent` for another version's."""
+def from_line(line: str | bytes) -> Event | None:
+    """The event of one line, `UnknownEvent` for a kind of another version.
+
+    Fields that its kind does not have are skipped, missing ones get a default; only kind and time must be there. None for a
+    line that is torn, or whose values have types or sizes that no writer gives them.
+    """
     try:
-        content = json.loads(line)
-        kind, moment = str(content.pop("kind")), float(content["time"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(line if isinstance(line, str) else line.decode("utf-8", "replace"))
+        kind, moment = content.pop("kind"), content["time"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    known = _KINDS.get(kind)
-    if known is None or {f.name for f in dataclasses.fields(known)} != set(content):
+    if not (type(kind) is str and _is_number(moment) and 0 <= moment <= LATEST):
+        return None
+    known = KINDS.get(kind)
+    if known is None:
         return UnknownEvent(time=moment, kind=kind, content=content)
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
-    return known(**values)
+    values: dict[str, Any] = {}
+    for name, check, missing in known.fields:
+        if name in content:
+            value = content[name]
+            if type(value) is list:
+                value = tuple(value)
+            if not check(value):
+                return None
+            values[name] = value
+        elif missing is not None:
+            values[name] = missing
+    return known.event(**values)
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and -1 <= value <= LARGEST
+
+
+def _is_number(value: object) -> bool:
+    # Infinite losses are real news; numbers that do not fit into a float are damage.
+    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _are(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: type(value) is tuple and all(map(check, value))
+
+
+_TYPES: dict[Any, tuple[Callable[[Any], bool], object]] = {
+    str: (_is_text, ""),
+    int: (_is_count, 0),
+    float: (_is_number, math.nan),
+    bool: (lambda value: type(value) is bool, False),
+    tuple[str, ...]: (_are(_is_text), ()),
+    tuple[float, ...]: (_are(_is_number), ()),
+    dict[str, float]: (lambda value: type(value) is dict and all(map(_is_number, value.values())), {}),
+    dict[str, Any]: (lambda value: type(value) is dict, {}),
+}
+"""How a value of a field is checked, and what stands for one that is missing and whose field has no default."""
+
+
+class _Kind:
+    """A kind of event, its fields compiled: name, check, and what stands for a missing value if the field does not say."""
+
+    def __init__(self, event: type[Event]) -> None:
+        self.event = event
+        self.fields = tuple(
+            (field.name, *(_TYPES[field.type] if field.default is MISSING else (_TYPES[field.type][0], None)))
+            for field in dataclasses.fields(event)
+        )
+
+
+KINDS = {
+    kind.__name__: _Kind(kind)
+    for kind in (
+        RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished, TrainingDone,
+        EvaluationStarted, SubnetEvaluated, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
+    )
+}  # fmt: skip
 
 
 def read_events(path: Path) -> Iterator[Event]:
     """The events of a log, oldest first; a missing log has none, a torn last line is skipped."""
     if not path.exists():
         return
-    with storage_errors("read", path), path.open(encoding="utf-8", errors="replace") as file:
+    with storage_errors("read", path), path.open("rb") as file:
         for line in file:
             event = from_line(line)
             if event is not None:

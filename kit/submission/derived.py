@@ -169,7 +169,7 @@ def _render(template: str, values: Mapping[str, object]) -> bytes:
 
 
 def _event(line: bytes) -> Event | None:
-    return from_line(line.decode("utf-8", "replace"))
+    return from_line(line)
 
 
 def _json(value: object) -> bytes:

@@ -1,5 +1,6 @@
 """What a run recorded, as it goes into an archive: nothing that names a person, a machine or a place on its disk."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,17 +28,18 @@ COMMON_PATHS = frozenset({"/dev/null", "/usr/bin/env", "/bin/sh"})
 
 
 def clean_events(lines: Iterable[bytes | str]) -> Iterator[bytes]:
-    """The lines of an `events.jsonl` without process ids and places; torn lines and other versions' events are left out."""
+    """The lines of an `events.jsonl` without process ids and places, torn lines, and what only other versions have."""
     for line in lines:
-        event = from_line(line.decode(errors="replace") if isinstance(line, bytes) else line)
+        event = from_line(line)
         if event is None or isinstance(event, UnknownEvent):
             continue
-        content = {name: getattr(event, name) for name in event.__dataclass_fields__}
+        known = ("kind", *event.__dataclass_fields__)
+        content = {name: value for name, value in json.loads(line).items() if name in known}
         if "pid" in content:
             content["pid"] = 0
         if "predictions" in content:
             content["predictions"] = PurePath(content["predictions"]).name
-        yield layout.dump_line(_scrub({"kind": type(event).__name__, **content}))
+        yield layout.dump_line(_scrub(content))
 
 
 def clean_environment(environment: dict[str, Any]) -> dict[str, Any]:

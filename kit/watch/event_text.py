@@ -1,9 +1,7 @@
-"""Single lines of an event log: what they mean, whether they can be believed, and how they read to a person."""
+"""Events in words, and the numbers of a rank report."""
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 from kit.events import (
@@ -23,22 +21,9 @@ from kit.events import (
     RunStopped,
     StepDone,
     SubnetEvaluated,
+    TrainingDone,
     UnknownEvent,
-    from_line,
 )
-
-LARGEST = 2**53
-LATEST = 4e9
-"""Seconds since 1970, in the year 2096: anything later is damage."""
-
-
-def parse_event(line: bytes) -> Event | None:
-    """The event of a line; None when it is torn, or when its values have types or sizes that no writer gives them."""
-    try:
-        event = from_line(line.decode("utf-8", "replace"))
-    except RecursionError:
-        return None
-    return event if event is not None and _is_believable(event) else None
 
 
 def describe(event: Event) -> str:
@@ -51,6 +36,8 @@ def describe(event: Event) -> str:
         case SubnetEvaluated():
             accuracy = event.correct / event.images if event.images else 0.0
             return f"scored {event.code}: {accuracy:.4f} ({event.done:,} of {event.subnets:,})"
+        case TrainingDone():
+            return f"{event.phase} {event.step + 1:,}: {event.code} seed {event.seed}, accuracy {event.accuracy:.4f}"
         case CandidateReplaced():
             return f"{event.phase} step {event.step + 1:,}: candidate {event.removed} gave way to {event.added}"
         case CheckpointSaved():
@@ -114,45 +101,3 @@ def _rank(report: dict[str, Any]) -> str:
         value = report_value(report, name, "value")
         shown.append(f"{name} {value:.3f}" if value is not None else f"{name} -")
     return ", ".join(shown)
-
-
-def _is_believable(event: Event) -> bool:
-    if not (_is_number(event.time) and 0 <= event.time <= LATEST):
-        return False
-    return all(check(getattr(event, name)) for name, check in _checks(type(event)))
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and -1 <= value <= LARGEST
-
-
-def _is_number(value: object) -> bool:
-    # Infinite losses are real news; numbers that do not fit into a float are damage.
-    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
-def _are(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: type(value) is tuple and all(map(check, value))
-
-
-_BY_TYPE: dict[Any, Callable[[object], bool]] = {
-    str: _is_text,
-    int: _is_count,
-    float: _is_number,
-    bool: lambda value: type(value) is bool,
-    tuple[str, ...]: _are(_is_text),
-    tuple[float, ...]: _are(_is_number),
-}
-_CHECKS: dict[type[Event], list[tuple[str, Callable[[object], bool]]]] = {}
-
-
-def _checks(kind: type[Event]) -> list[tuple[str, Callable[[object], bool]]]:
-    known = _CHECKS.get(kind)
-    if known is None:
-        fields = dataclasses.fields(kind)
-        known = _CHECKS[kind] = [(f.name, _BY_TYPE.get(f.type, lambda value: type(value) is dict)) for f in fields]
-    return known

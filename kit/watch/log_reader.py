@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.events import PhaseStarted, RunStarted
+from kit.events import PhaseStarted, RunStarted, from_line
 from kit.run_dir import RunDirectory
-from kit.watch.event_text import parse_event
 from kit.watch.liveness import Liveness
 from kit.watch.run_fold import RunFold
 from kit.watch.run_state import RunState
@@ -157,7 +156,7 @@ class LogReader:
         self._latest.clear()
 
     def _fold(self, line: bytes, *, sampled: bool) -> None:
-        event = parse_event(line)
+        event = from_line(line)
         if event is None:
             self.damaged += 1
         else:
@@ -187,7 +186,7 @@ def first_look(path: Path) -> Reading:
     if tail:
         # Of the beginning only what describes the run as a whole: its steps are long past.
         for line in head.split(b"\n")[:-1]:
-            event = None if line.startswith(b'{"kind":"StepDone"') else parse_event(line)
+            event = None if line.startswith(b'{"kind":"StepDone"') else from_line(line)
             if isinstance(event, RunStarted | PhaseStarted):
                 reader.fold.fold(event)
         reader.feed(tail[tail.find(b"\n") + 1 :])

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from kit.events import from_line
 from kit.run_dir import RunDirectory
-from kit.watch.event_text import parse_event
 from kit.watch.log_reader import INTERVAL, LogReader, Reading
 
 LONGEST_GAP = 60.0
@@ -24,7 +24,7 @@ def replay(run: RunDirectory, post: Callable[[Reading], None], stop: threading.E
         before: float | None = None
         waited, started, posted = 0.0, time.monotonic(), 0.0
         for line in file:
-            event = parse_event(line)
+            event = from_line(line)
             if event is not None:
                 gap = 0.0 if before is None else min(max(0.0, event.time - before), LONGEST_GAP)
                 before, waited = event.time, waited + gap / speed

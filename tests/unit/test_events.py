@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.events import (
+    KINDS,
     CheckpointSaved,
     EventLog,
     Note,
@@ -21,21 +22,22 @@ from kit.events import (
 )
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
+times, counts = st.floats(0, 4e9), st.integers(0, 2**53)
 events = st.one_of(
-    st.builds(Note, time=numbers, message=st.text()),
+    st.builds(Note, time=times, message=st.text()),
     st.builds(
         StepDone,
-        time=numbers,
+        time=times,
         phase=st.text(),
-        step=st.integers(0),
-        epoch=st.integers(0),
+        step=counts,
+        epoch=counts,
         learning_rate=numbers,
         seconds=numbers,
         data_seconds=numbers,
         losses=st.lists(numbers).map(tuple),
         codes=st.lists(st.text()).map(tuple),
     ),
-    st.builds(RankMeasured, time=numbers, truth=st.text(), report=st.dictionaries(st.text(), st.lists(numbers))),
+    st.builds(RankMeasured, time=times, truth=st.text(), report=st.dictionaries(st.text(), st.lists(numbers))),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=8
@@ -59,12 +61,45 @@ def test_nothing_in_a_log_makes_reading_fail(line):
     assert event is None or dataclasses.is_dataclass(event)
 
 
-def test_another_versions_event_is_kept_as_it_is():
-    newer = {"kind": "Note", "time": 1.0, "message": "m", "colour": "red"}
-    assert from_line(json.dumps(newer)) == UnknownEvent(
-        time=1.0, kind="Note", content={"time": 1.0, "message": "m", "colour": "red"}
-    )
-    assert isinstance(from_line('{"kind": "Later", "time": 2}'), UnknownEvent)
+def test_unknown_fields_are_skipped_and_unknown_kinds_kept():
+    line = {"kind": "Note", "time": 1.0, "message": "m", "colour": "red"}
+    assert from_line(json.dumps(line)) == Note(time=1.0, message="m")
+    later = from_line('{"kind": "Later", "time": 2, "x": [1]}')
+    assert later == UnknownEvent(time=2, kind="Later", content={"time": 2, "x": [1]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_but_kind_and_time_may_be_missing(kind):
+    event = from_line(json.dumps({"kind": kind, "time": 1.5}))
+    assert type(event).__name__ == kind and event.time == 1.5
+    json.dumps(dataclasses.asdict(event))
+
+
+@given(events, st.data())
+def test_fields_that_stand_are_read_whatever_else_is_missing(event, data):
+    content = json.loads(to_line(event))
+    names = sorted(content.keys() - {"kind", "time"})
+    kept = data.draw(st.sets(st.sampled_from(names))) if names else set()
+    read = from_line(json.dumps({name: content[name] for name in ("kind", "time", *kept)}))
+    assert {name: getattr(read, name) for name in kept} == {name: getattr(event, name) for name in kept}
+
+
+@given(events, st.data())
+def test_a_value_of_a_wrong_type_makes_the_line_unusable(event, data):
+    content = json.loads(to_line(event))
+    name = data.draw(st.sampled_from(sorted(content)))
+    wrong = None if isinstance(content[name], list | dict) else [content[name]]
+    assert from_line(json.dumps({**content, name: wrong})) is None
+
+
+def test_a_log_of_the_first_version_is_read_whole(checkout):
+    """Recorded by version 0.1.0: kinds and fields keep their names and their meaning."""
+    lines = (checkout / "tests" / "data" / "runs" / "full-fashion-s0" / "events.jsonl").read_bytes().splitlines()
+    for line in lines:
+        event, content = from_line(line), json.loads(line)
+        assert type(event).__name__ == content.pop("kind")
+        written = json.loads(to_line(event))
+        assert {name: written[name] for name in content} == content
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from kit.events import (
     RunStarted,
     RunStopped,
     UnknownEvent,
+    from_line,
 )
-from kit.watch.event_text import clock, describe, parse_event
+from kit.watch.event_text import clock, describe
 
 STYLES = {
     **dict.fromkeys((PhaseStarted, PhaseFinished, PhaseReused, EvaluationStarted, EvaluationFinished), "accent"),
@@ -82,7 +83,7 @@ class LogTable(VirtualTable):
 @lru_cache(4096)
 def read_line(line: bytes) -> tuple[str, str, str]:
     """Time, text and style of a raw line of a log."""
-    event = parse_event(line)
+    event = from_line(line)
     if event is None:
         return "", "unreadable: " + line[:SHOWN].decode("utf-8", "replace"), "bad"
     return clock(event.time), describe(event)[:SHOWN], STYLES.get(type(event), "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from kit.errors import InputError, StorageError
 from kit.events import Event, UnknownEvent, from_line, to_line
@@ -28,7 +28,6 @@ from kit.submission.tensors import TensorFile
 
 MAX_LOG_PROBLEMS = 20
 T = TypeVar("T")
-_ADAPTERS: dict[str, TypeAdapter[Any]] = {}  # by kind of event, made when first met
 UNCLEAN = (b"/", b"\\", b"~", b'"pid"', b'"predictions"')
 
 
@@ -197,31 +196,19 @@ def _model(kind: type[Recipe], value: dict[str, Any], source: str) -> Recipe:
 
 
 def _read_event(line: bytes, where: str, log: Log) -> None:
-    text = line.decode("utf-8", "replace")
-    event = from_line(text)
-    if event is None or isinstance(event, UnknownEvent) or not _is_canonical(event, line):
+    event = from_line(line)
+    is_canonical = event is not None and _is_canonical(event, line)
+    if not is_canonical:
         _note_strictness(line, where, log)
-    if event is None or isinstance(event, UnknownEvent) or not _has_types(event, line):
+    if event is None or isinstance(event, UnknownEvent) or not (is_canonical or _has_only_its_fields(event, line)):
         return _note(log.foreign, f"{where} is no event that this kit knows, or holds values that its kind does not have")
     log.history.add(event)
     # Steps and scores, nearly all of a log, have no texts besides names and codes.
     if any(sign in line for sign in UNCLEAN) and next(clean_events([line]), b"") != line:
         _note(log.private, f"{where} holds a process id or a place on a disk, or is not written as the kit writes it")
-    for what, words in find_private(text):
+    for what, words in find_private(line.decode("utf-8", "replace")):
         _note(log.private, f"{where} holds {what}: {words[:60]!r}")
     return None
-
-
-def _has_types(event: Event, line: bytes) -> bool:
-    """`from_line` compares names only."""
-    kind: type[Event] = type(event)
-    if kind.__name__ not in _ADAPTERS:
-        _ADAPTERS[kind.__name__] = TypeAdapter(kind)
-    try:
-        _ADAPTERS[kind.__name__].validate_json(line, strict=True)
-    except ValidationError:
-        return False
-    return True
 
 
 def _is_canonical(event: Event, line: bytes) -> bool:
@@ -230,6 +217,12 @@ def _is_canonical(event: Event, line: bytes) -> bool:
         return to_line(event).encode() + b"\n" == line
     except ValueError:
         return False
+
+
+def _has_only_its_fields(event: Event, line: bytes) -> bool:
+    """An older kit may have written fewer."""
+    names: set[str] = json.loads(line).keys() - {"kind"}
+    return names <= event.__dataclass_fields__.keys()
 
 
 def _note_strictness(line: bytes, where: str, log: Log) -> None:

@@ -107,18 +107,18 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
 def _report(job: "ScoringJob", codes: set[str], seconds: float, *, subnets: int, rank: "RankSoFar | None") -> dict[str, Any]:
     """The document of `--json`; `codes` were scored just now, in `seconds`, `subnets` have a prediction."""
     scored = [architecture for architecture in job.pool.architectures if architecture.code in codes]
-    images = job.calibration_images + job.data.val_size
+    evaluator = job.evaluator
     return {
         "subnets": subnets,
         "pool_subnets": len(job.pool),
         "scored_now": len(scored),
-        "images": job.data.val_size,
-        "calibration_images": job.calibration_images,
+        "images": evaluator.data.val_size,
+        "calibration_images": evaluator.calibration_images,
         "seconds": seconds,
-        "images_per_second": len(scored) * images / seconds,
+        "images_per_second": len(scored) * evaluator.images_per_subnet / seconds,
         "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
         "macs_done": job.macs_done(scored),
-        "processes": job.hardware.group.size,
+        "processes": job.group.size,
         "rank_so_far": rank and {"n": rank.n, "pearson": rank.pearson, "kendall": rank.kendall},
         "predictions": str(job.predictions),
     }

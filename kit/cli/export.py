@@ -108,7 +108,7 @@ def _choose(
     chosen = selection.by_code(picked)
     for code in codes:
         # Parsed here, so that a wrong digit is named before anything is computed.
-        chosen.setdefault(scored.job.profile.search_space.parse(code).code, []).append("code")
+        chosen.setdefault(scored.evaluator.profile.search_space.parse(code).code, []).append("code")
     return chosen
 
 

@@ -31,7 +31,7 @@ def build(
     The exports are made once and kept in the run directory, so that building again gives the same bytes.
     """
     from kit.cli.export import print_index, tell_exports
-    from kit.pipeline.submission import SubmissionBuild
+    from kit.pipeline.archive_build import SubmissionBuild
     from kit.run_dir import find_run
 
     building = SubmissionBuild(find_run(run, runs), data)

@@ -58,6 +58,11 @@ def plan_units(supernet: Supernet, architectures: Sequence[Architecture], size: 
     return planned + subtrees
 
 
+def trees(supernet: Supernet, architectures: Sequence[Architecture], size: int = UNIT_SIZE) -> list[Unit]:
+    """Every architecture once, in as few units as hold them: for those whose order does not matter."""
+    return [unit for group in _grouped(architectures, partial(_cell, supernet)) for unit in _cut(group, size)]
+
+
 def spread(sizes: Sequence[int]) -> list[int]:
     """Positions in an order whose every beginning is spread evenly over the sorted `sizes`.
 

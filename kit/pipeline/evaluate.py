@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.evaluation import Evaluator
+from kit.evaluation.evaluator import Method
 from kit.events import Event
 from kit.files import exclusive_lock, read_json, sha256_of_file
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pipeline.request import open_pool, open_profile_data
-from kit.pipeline.scoring import Method, ScoringJob, score_pool
+from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pool import Pool
 from kit.process_group import ProcessGroup
 from kit.ranking.truth_file import load_truth, shipped_truths
@@ -60,12 +62,12 @@ class Evaluation:
         return exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext()
 
     def _meter(self) -> RankMeter | None:
-        path = self.request.truth or shipped_truths().get(self.job.profile.name)
+        path = self.request.truth or shipped_truths().get(self.job.evaluator.profile.name)
         if path is not None:
             return RankMeter(load_truth(path))
         if self.request.until_ci is not None:
             raise InputError(
-                f"no truth is shipped for profile {self.job.profile.name}: --until-ci has nothing to compare with",
+                f"no truth is shipped for profile {self.job.evaluator.profile.name}: --until-ci has nothing to compare with",
                 hint="name one with --truth FILE",
             )
         return None
@@ -104,15 +106,19 @@ class Evaluation:
         self, weights: Path, sha256: str, profile: Profile, data_spec: str, pool: Pool, *, seed: int, folder: Path
     ) -> ScoringJob:
         data = open_profile_data(profile, data_spec)
-        return ScoringJob(
+        evaluator = Evaluator(
             supernet=load_supernet(weights, profile.search_space, data.num_classes, sha256=sha256),
             weights_sha256=sha256,
             data=data,
             profile=profile,
-            hardware=choose_hardware(profile, self.group),
-            pool=pool,
+            device=choose_hardware(profile, self.group).device,
             seed=seed,
+            method=self.request.method,
+        )
+        return ScoringJob(
+            evaluator=evaluator,
+            pool=pool,
+            group=self.group,
             results=folder / EVALUATIONS,
             predictions=folder / f"predictions-{pool.fingerprint[:12]}.json",
-            method=self.request.method,
         )

@@ -54,8 +54,6 @@ def export_subnets(
 
     Every file is checked before it is written: score, graph, agreement of ONNX Runtime and PyTorch. Raises `KitError`.
     """
-    job = scored.job
-    job.supernet.to(job.hardware.device).eval()
     exporter = _Exporter(scored, folder, places)
     models = []
     for done, code in enumerate(sorted(chosen), 1):
@@ -83,21 +81,21 @@ class _Exporter:
 
     def export(self, code: str, selections: list[str]) -> dict[str, Any]:
         """Write one sub-network's files; returns its entry in the index."""
-        job, profile = self.scored.job, self.scored.job.profile
-        architecture = job.scale.space.parse(code)
+        evaluator, profile = self.scored.evaluator, self.scored.evaluator.profile
+        architecture = evaluator.scale.space.parse(code)
         entry = self.scored.by_code.get(code)
         subnet = calibrate_as_scored(
-            job.supernet,
+            evaluator.network,
             architecture,
-            self.scored.images,
+            evaluator.images,
             recorded=None if entry is None else (entry.correct, entry.images),
             same_environment=not self.scored.differences,
         )
         correct, images = (subnet.correct, subnet.images) if entry is None else (entry.correct, entry.images)
         data = export_onnx(subnet.network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
-        check_graph(data, architecture, job.scale)
+        check_graph(data, architecture, evaluator.scale)
         difference = check_parity(data, subnet.network, self.sample)
-        cost = costs(architecture, job.scale)
+        cost = costs(architecture, evaluator.scale)
         file, weights = self.places.onnx(code), self.places.weights(code)
         save_calibrated(subnet, self.folder / weights)
         write_bytes(self.folder / file, data)
@@ -118,21 +116,21 @@ class _Exporter:
         }
 
     def index(self, models: list[dict[str, Any]]) -> dict[str, Any]:
-        job = self.scored.job
+        evaluator = self.scored.evaluator
         return {
             "format": 1,
-            **describe_graph(resolution=job.profile.resolution, num_classes=job.data.num_classes),
-            "normalization": {"mean": list(job.data.mean), "std": list(job.data.std)},
-            "supernet_sha256": job.weights_sha256,
+            **describe_graph(resolution=evaluator.profile.resolution, num_classes=evaluator.data.num_classes),
+            "normalization": {"mean": list(evaluator.data.mean), "std": list(evaluator.data.std)},
+            "supernet_sha256": evaluator.weights_sha256,
             "models": models,
         }
 
     def _metadata(self, code: str, accuracy: float) -> dict[str, str]:
-        data = self.scored.job.data
+        data = self.scored.evaluator.data
         return {
             "code": code,
             "recipe": self.scored.recipe,
-            "profile": self.scored.job.profile.name,
+            "profile": self.scored.evaluator.profile.name,
             "accuracy": repr(accuracy),
             "kit": __version__,
             "mean": " ".join(map(repr, data.mean)),
@@ -143,8 +141,8 @@ class _Exporter:
 def _first_images(scored: ScoredRun) -> Tensor:
     """The first validation images, normalised, on the CPU."""
     taken: list[Tensor] = []
-    for batch in scored.images.validation:
+    for batch in scored.evaluator.images.validation:
         taken.append(batch.images)
         if sum(map(len, taken)) >= PARITY_IMAGES:
             break
-    return scored.images.prepare(torch.cat(taken)[:PARITY_IMAGES]).float().cpu().contiguous()
+    return scored.evaluator.images.prepare(torch.cat(taken)[:PARITY_IMAGES]).float().cpu().contiguous()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kit.errors import InputError, KitError
+from kit.evaluation import Evaluator
 from kit.events import Event, EventLog, Note, PhaseFinished, RankMeasured, RunFinished, RunStarted, RunStopped
 from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
@@ -116,16 +117,20 @@ class RecipeRun:
     def _score(self) -> Iterator[Event]:
         resolved, run = self.resolved, self.directory
         sha256 = run.weights_sha256
-        job = ScoringJob(
+        evaluator = Evaluator(
             supernet=load_supernet(run.weights, resolved.profile.search_space, resolved.data.num_classes, sha256=sha256),
             weights_sha256=sha256,
             data=resolved.data,
             profile=resolved.profile,
-            hardware=self.hardware,
-            pool=resolved.pool,
+            device=self.hardware.device,
             seed=resolved.request.seed,
+        )
+        job = ScoringJob(
+            evaluator=evaluator,
+            pool=resolved.pool,
             results=run.evaluations,
             predictions=run.predictions,
+            group=self.group,
         )
         truth = shipped_truths().get(resolved.profile.name)
         yield from score_pool(job, self.stop, meter=None if truth is None else RankMeter(load_truth(truth)))

@@ -67,19 +67,19 @@ class Reproduction:
 
     def results(self) -> list[Reproduced]:
         """Recorded and found counts of the sample, in the pool's order."""
-        job = self.evaluation.job
-        found = load_pool(job.predictions, job.profile.search_space)
+        job, data = self.evaluation.job, self.evaluation.job.evaluator.data
+        found = load_pool(job.predictions, self.profile.search_space)
         assert found.accuracies is not None
         rows = {row["code"]: row for row in self.recorded}
         return [
-            Reproduced(name, code, rows[code]["correct"], round(accuracy * job.data.val_size), rows[code]["images"])
+            Reproduced(name, code, rows[code]["correct"], round(accuracy * data.val_size), rows[code]["images"])
             for name, code, accuracy in zip(found.names, found.codes, found.accuracies, strict=True)
         ]
 
     def report(self) -> dict[str, Any]:
         """The document of `kit submission reproduce --json`, without the archive's path."""
         results = self.results()
-        images = self.evaluation.job.data.val_size
+        images = self.evaluation.job.evaluator.data.val_size
         exact_precision = self.profile.training.precision == "float32"
         allowed = allowed_difference(images, same_environment=not self.differences, exact_precision=exact_precision)
         compared = [(abs(row.found - row.recorded), row.images == images) for row in results]
@@ -133,7 +133,7 @@ class Reproduction:
         spec = data or _usual_data(str(resolved["inputs"].get("data")), self.profile.name)
         request = EvaluationRequest(target=str(self.run.path), runs=self.run.path.parent, data=spec, method="one-by-one")
         evaluation = Evaluation(request)
-        if evaluation.job.data.fingerprint != resolved["data_fingerprint"]:
+        if evaluation.job.evaluator.data.fingerprint != resolved["data_fingerprint"]:
             raise InputError(
                 f"the data ({spec}) are not those that the archive's run was scored on",
                 hint="name the same data set with --data SPEC; its fingerprint is in recipe/resolved.json",

@@ -6,12 +6,12 @@ from functools import cached_property
 
 from kit.costs import pool_costs
 from kit.errors import InputError
-from kit.evaluation import EvaluationImages
+from kit.evaluation import Evaluator
 from kit.events import PhaseFinished, PhaseReused, RunFinished, RunStarted, read_events
 from kit.files import read_json, sha256_of_file
 from kit.pipeline.compute import compute_differences, recorded_environment
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
-from kit.pipeline.scoring import ScoringJob, evaluation_images
+from kit.pipeline.scoring import ScoringJob
 from kit.pool import Pool, load_pool
 from kit.recipe import load_profile
 from kit.results import ResultsFile
@@ -37,10 +37,10 @@ class ScoredRun:
     def by_code(self) -> dict[str, Scored]:
         return {entry.code: entry for entry in self.entries}
 
-    @cached_property
-    def images(self) -> EvaluationImages:
-        """The batches that every score rests on."""
-        return evaluation_images(self.job)
+    @property
+    def evaluator(self) -> Evaluator:
+        """What every score comes from."""
+        return self.job.evaluator
 
 
 def require_finished(run: RunDirectory) -> None:
@@ -67,11 +67,11 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
     require_finished(run)
     resolved = read_json(run.resolved, recipe=dict, data_fingerprint=str)
     job = Evaluation(EvaluationRequest(target=str(run.path), runs=run.path.parent, data=data)).job
-    if job.data.fingerprint != resolved["data_fingerprint"]:
+    if job.evaluator.data.fingerprint != resolved["data_fingerprint"]:
         raise InputError(
             f"the data are not those of run {run.id}", hint="name the same data set, wherever it lies now, with --data SPEC"
         )
-    counts = ResultsFile(job.results, job.key).read()
+    counts = ResultsFile(job.results, job.evaluator.key).read()
     missing = [code for code in job.pool.codes if code not in counts]
     if missing:
         raise InputError(
@@ -79,13 +79,13 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
             "score with these weights and data",
             hint=f"run `kit evaluate {run.id}`, or its recipe's command again",
         )
-    costs = pool_costs(job.pool.codes, job.scale).macs.tolist()
+    costs = pool_costs(job.pool.codes, job.evaluator.scale).macs.tolist()
     entries = tuple(
         Scored(name, architecture, *counts[architecture.code], cost)
         for (name, architecture), cost in zip(job.pool, costs, strict=True)
     )
     require_predictions(run, job.pool, (entry.accuracy for entry in entries))
-    differences = tuple(compute_differences(recorded_environment(run), job.profile))
+    differences = tuple(compute_differences(recorded_environment(run), job.evaluator.profile))
     return ScoredRun(run, job, entries, str(resolved["recipe"].get("name")), differences)
 
 

@@ -74,7 +74,7 @@ class SubmissionBuild:
                 for part in ("onnx", "weights", "results"):
                     shutil.rmtree(self.exports / part, ignore_errors=True)
             rows = ((entry.name, entry.code, entry.correct, entry.images) for entry in self.scored.entries)
-            scores = layout.dump_evaluations(rows, self.scored.job.weights_sha256)
+            scores = layout.dump_evaluations(rows, self.scored.evaluator.weights_sha256)
             write_bytes(self.exports / layout.EVALUATIONS, scores)
             yield from export_subnets(self.scored, self.chosen, self.exports, IN_ARCHIVE)
 

@@ -21,13 +21,13 @@ from kit import __version__
 from kit.costs import layers
 from kit.errors import StorageError
 from kit.search_space import Architecture, Scale
+from kit.submission.onnx_file import BATCH, INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 OPSET = 18
 IR_VERSION = 10
-INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 PARITY_BATCHES = (1, 7)
 TOLERANCE = 1e-4
 EXPORT_BATCH = 2  # 0 and 1 are special to torch.export

@@ -1,5 +1,6 @@
 """What the checks are made of agrees with torch, onnx and XML, and no archive makes the checker itself fail."""
 
+import io
 import json
 import random
 import subprocess
@@ -116,11 +117,11 @@ def test_the_manifest_schema_says_what_the_checker_demands(checkout: Path) -> No
     assert schema["properties"]["format"]["const"] == layout.FORMAT
 
 
-def test_checking_imports_neither_torch_nor_onnx(packed: Path) -> None:
+def test_checking_imports_neither_torch_nor_a_runtime(packed: Path) -> None:
     script = (
         f"import sys; from pathlib import Path; from kit.submission.checks import check_archive\n"
         f"assert check_archive(Path({str(packed)!r})).ok\n"
-        "print(*sorted({'torch', 'timm', 'onnx', 'onnxruntime', 'pickle5'} & sys.modules.keys()))"
+        "print(*sorted({'torch', 'timm', 'onnxruntime', 'onnxscript', 'pickle5'} & sys.modules.keys()))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
@@ -232,10 +233,12 @@ def test_onnx_files_are_read_as_onnx_reads_them(members: dict[str, bytes], tmp_p
         model = onnx.load_from_string(members[name])
         with (tmp_path / "a.onnx").open("rb") as file:
             found = read_onnx(file, len(members[name]), name)
-            assert found.metadata == {each.key: each.value for each in model.metadata_props}
-            assert found.opsets == {each.domain: each.version for each in model.opset_import}
-            assert found.operators == {node.op_type for node in model.graph.node}
-            assert list(found.inputs) == [each.name for each in model.graph.input]
+            for ours, theirs in ((found.model, model), (found.graph, model.graph)):
+                for descriptor, value in ours.ListFields():
+                    assert value == getattr(theirs, descriptor.name)
+            assert found.metadata == [(each.key, each.value) for each in model.metadata_props]
+            assert (found.inputs, found.outputs) == ({"images": ["batch", 3, 8, 8]}, {"logits": ["batch", 10]})
+            assert set(found.texts) >= {each.name for each in (*model.graph.node, *model.graph.initializer)}
             for ours, theirs in zip(found.initializers, model.graph.initializer, strict=True):
                 assert ours.name == theirs.name
                 assert np.array_equal(read_numbers(file, ours), onnx.numpy_helper.to_array(theirs))
@@ -247,6 +250,56 @@ def test_bytes_that_are_no_onnx_file_are_an_error_for_users(data: bytes, tmp_pat
     (tmp_path / "a.onnx").write_bytes(data)
     with (tmp_path / "a.onnx").open("rb") as file, pytest.raises(StorageError):
         read_onnx(file, len(data), "a.onnx")
+
+
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_onnx_file_is_read_or_an_error_for_users(members: dict[str, bytes], data: st.DataObject) -> None:
+    model = bytearray(next(value for name, value in members.items() if name.endswith(".onnx")))
+    # The graph's nodes come first, then the weights, then metadata: most numbers are weights, where nothing can go wrong.
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, 4000) | st.integers(len(model) - 400, len(model) - 1))
+        model[at] = data.draw(st.integers(0, 255))
+    try:
+        found = read_onnx(io.BytesIO(model), len(model), "a.onnx")
+        for tensor in found.initializers:
+            read_numbers(io.BytesIO(model), tensor)
+    except StorageError as error:
+        assert str(error).startswith("a.onnx is no valid ONNX file: ")
+
+
+def with_field(number: int) -> Callable[[onnx.ModelProto], bytes]:
+    return lambda model: model.SerializeToString() + bytes([number << 3 & 127 | 2 | 128, number >> 4]) + b"\x01x"
+
+
+REFUSED: dict[str, tuple[str, Callable[[onnx.ModelProto], bytes | None]]] = {
+    "a field that ONNX does not have": ("fields that ONNX does not have", with_field(90)),
+    "two graphs": ("no graph with weights", lambda m: m.SerializeToString() * 2),
+    "no weights": ("no graph with weights", lambda m: m.graph.ClearField("initializer")),
+    "sparse weights": ("sparse_initializer", lambda m: m.graph.sparse_initializer.add() and None),
+    "a graph in a node": ("AttributeProto has g", lambda m: m.graph.node[0].attribute.add(name="x").g.SetInParent()),
+    "a tensor in a node": ("AttributeProto has t", lambda m: m.graph.node[0].attribute.add(name="x").t.SetInParent()),
+    "numbers that are no bytes": ("float_data", lambda m: m.graph.initializer[0].float_data.append(1.0)),
+    "a comment of 2 MB": ("bytes besides its weights", lambda m: setattr(m, "doc_string", "x" * 2_000_000)),
+    "a comment of 2 MB at a tensor": (
+        "bytes besides",
+        lambda m: setattr(m.graph.initializer[0], "doc_string", "x" * 2_000_000),
+    ),
+    "a thousand weights": ("more than 1000 tensors", lambda m: [m.graph.initializer.add() for _ in range(1000)] and None),
+    "a name that is no text": (
+        "is no UTF-8",
+        lambda m: m.SerializeToString().replace(b"conv1.weight", b"conv1.weigh\xff"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_onnx_file_with_more_than_a_network_is_refused(members: dict[str, bytes], name: str) -> None:
+    message, change = REFUSED[name]
+    model = onnx.load_from_string(next(value for name, value in members.items() if name.endswith(".onnx")))
+    data = change(model) or model.SerializeToString()
+    with pytest.raises(StorageError, match=message):
+        read_onnx(io.BytesIO(data), len(data), "a.onnx")
 
 
 # Provenance

@@ -209,7 +209,7 @@ def _texts(submission: Submission, name: str) -> Iterator[str]:
             model = submission.onnx(name)
         except KitError:
             return  # the rule `onnx-files` says so
-        yield "\n".join([*model.texts, *model.metadata.keys(), *model.metadata.values()])
+        yield "\n".join(model.texts)
     elif name.endswith(".safetensors"):
         try:
             with submission.tensors(name) as file:

@@ -14,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 help:
 	@echo "make demo    run the whole method on the embedded data: how well it ranks, and a checked archive of it"
 	@echo "make test    run all tests"
-	@echo "make check   lint, formatting, types, import rules"
+	@echo "make check   lint, formatting, types, import rules, and that tests are collected alike twice"
 
 demo: $(INSTALLED)
 	$(BIN)/kit run recipe full
@@ -30,6 +30,7 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tests/collect_twice.py
 
 $(INSTALLED): pyproject.toml | $(BIN)/pip
 	$(PIP) install --editable .

@@ -186,6 +186,7 @@ class RunPlan:
         pool = self.pool.architectures if planned.phase.uses_pool else ()
         return Scope(
             space=planned.space,
+            scale=self.scale,
             seed=self.seed,
             steps_per_epoch=self.steps_per_epoch,
             cells=self.cells,

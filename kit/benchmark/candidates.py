@@ -22,7 +22,8 @@ def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps
     labels = torch.randint(profile.num_classes, (batch,), generator=generator)
     phase = CandidatePhase(name="CPT", method="candidates", epochs=1, learning_rate=0.001)
     pool = draw_pool(profile.published_space, max(profile.pool.size, phase.candidates), 0).architectures
-    sampler = CandidateSampler(phase, Scope(space=profile.published_space, seed=0, steps_per_epoch=steps, pool=pool))
+    scope = Scope(space=profile.published_space, scale=profile.scale, seed=0, steps_per_epoch=steps, pool=pool)
+    sampler = CandidateSampler(phase, scope)
     sampler.group.restore_recent(
         [profile.published_space.sample(derive_random("benchmark", index)) for index in range(phase.recent)]
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from kit.methods.phase import Phase
-from kit.search_space import Architecture, SearchSpace
+from kit.search_space import Architecture, Scale, SearchSpace
 
 P = TypeVar("P", bound=Phase)
 
@@ -54,6 +54,8 @@ class Scope:
 
     space: SearchSpace
     """The phase's subspace."""
+    scale: Scale
+    """Of the whole space, for methods that ask what an architecture costs."""
     seed: int
     steps_per_epoch: int
     cells: tuple[SearchSpace, ...] = ()
@@ -73,6 +75,11 @@ class Sampler(Generic[P]):
     def __init__(self, settings: P, scope: Scope) -> None:
         self.settings = settings
         self.scope = scope
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the phase."""
+        return self.settings.epochs * self.scope.steps_per_epoch
 
     def paths(self, step: int) -> list[Path]:
         """The paths of a step; asking again gives the same."""

@@ -159,13 +159,9 @@ class PhaseRunner:
         phase, training = planned.phase, self.resolved.profile.training
         factor = training.pretrain_learning_rate_factor if phase.pretrains else training.learning_rate_factor
         return PhaseSettings(
-            name=phase.name,
-            epochs=phase.epochs,
-            steps_per_epoch=self.plan.steps_per_epoch,
             batch_size=training.batch_size,
             learning_rate=scaled_learning_rate(phase.learning_rate, training.batch_size, factor),
             optimizer=self.resolved.recipe.optimizer,
-            seed=self.plan.seed,
             first_epoch=planned.first_epoch,
         )
 

@@ -17,30 +17,25 @@ def scaled_learning_rate(printed: float, batch_size: int, factor: float = 1.0) -
 
 
 class GroupedSGD(torch.optim.SGD):
-    """SGD with a set of momentum buffers per group of sub-networks: a step reads and writes those in use, and no others."""
+    """SGD with a set of momentum buffers per group of sub-networks: a step reads and writes those of one group.
 
-    def __init__(self, network: nn.Module, settings: OptimizerSettings, base: float) -> None:
-        parameters = network.parameters()
-        super().__init__(parameters, lr=base, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=False)
+    At first no parameter has a gradient: each is left alone until its first use (C).
+    """
+
+    def __init__(self, network: nn.Module, settings: OptimizerSettings) -> None:
+        network.zero_grad(set_to_none=True)
+        super().__init__(network.parameters(), lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay)
         self.states: dict[str, defaultdict[Tensor, Any]] = {"": self.state}
 
+    def prepare(self, rate: float, group: str = "") -> None:
+        """Begin a step at `rate` that works on the buffers of `group`.
+
+        Gradients become zero, not None: a parameter once used goes on decaying and moving when it is unused (C).
+        """
+        self.use(group)
+        self.param_groups[0]["lr"] = rate
+        self.zero_grad(set_to_none=False)
+
     def use(self, group: str) -> None:
-        """Work on the buffers of `group` (by default, the one without a name) from now on."""
+        """Make the buffers of `group` the state."""
         self.state = self.states.setdefault(group, defaultdict(dict))
-
-
-def make_optimizer(network: nn.Module, settings: OptimizerSettings, base: float) -> GroupedSGD:
-    """A fresh optimizer, and no parameter has a gradient: each is left alone until its first use, as in C."""
-    network.zero_grad(set_to_none=True)
-    return GroupedSGD(network, settings, base)
-
-
-def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Set gradients to zero, not to None: a parameter once used goes on decaying and moving when it is unused (C)."""
-    optimizer.zero_grad(set_to_none=False)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` for every parameter from the next step on."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

@@ -26,17 +26,12 @@ def separate_backward(
     loss = sum over paths of weight * CE(labels) + distillation * CE(softmax(teacher_logits)), temperature 1; `Path` tells
     what else a path may ask for. Gradients accumulate, so memory is that of one path.
 
-    Args:
-        network: called as `network(images, architecture)`; `(N, 3, H, W) -> (N, classes)`.
-        images: `(N, 3, H, W)`, normalised.
-        labels: `(N,)`, class indices.
-        paths: what to train; an architecture may occur more than once.
-        teacher_logits: `(N, classes)`, needed when a path learns from the teacher.
-        autocast: lower precision of the forward pass; losses are computed in float32 (or the network's own, if higher).
-        objective: what turns logits into losses.
+    The network is called as `network(images, architecture)`: `(N, 3, H, W) -> (N, classes)`, images normalised; labels are
+    class indices `(N,)`, teacher logits `(N, classes)`. An architecture may occur more than once. `autocast` is a lower
+    precision for the forward pass; losses are computed in float32 (or the network's own, if higher). `objective` turns
+    logits into losses.
 
-    Returns:
-        Each path's cross-entropy to the labels, detached, in order: `(paths,)`.
+    Returns each path's cross-entropy to the labels, detached, in order: `(paths,)`.
     """
     step = objective(paths, labels, teacher_logits)
     for position in step.order():

@@ -11,35 +11,29 @@ from torch import Tensor, nn
 from kit.data import Batch, Data, normalize
 from kit.errors import TrainingStoppedError
 from kit.events import CandidateReplaced, CheckpointSaved, Event, StepDone
-from kit.methods import Path, Phase, Sampler
+from kit.methods import Path, Phase, Sampler, Scope
 from kit.process_group import ProcessGroup
 from kit.recipe import OptimizerSettings
 from kit.training.checkpoint import CheckpointStore
 from kit.training.objective import Objective
-from kit.training.optimization import GroupedSGD, clear_gradients, make_optimizer, set_learning_rate
+from kit.training.optimization import GroupedSGD
 from kit.training.prefix_step import shared_backward
 from kit.training.separate_step import separate_backward
+
+LOWER_RATE = "the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseSettings:
-    """Everything a phase's training loop needs to know besides network, data and sampler."""
+    """What a phase's training loop needs to know besides network, data and sampler."""
 
-    name: str
-    epochs: int
-    steps_per_epoch: int
     batch_size: int
     """Images of one step, over all processes."""
     learning_rate: float
     """Of the first epoch, scaling done."""
     optimizer: OptimizerSettings
-    seed: int
     first_epoch: int
     """Epochs trained in earlier phases: it counts on for the loader, so that phases see different orders of images."""
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,58 +103,49 @@ def train_phase(
     Of several processes each trains the same paths on its own part of the batch; gradients and losses are averaged in one
     exchange per step, BN statistics stay each process's own, the first one writes.
     """
-    network, group = runner.network.train(), runner.hardware.group
-    optimizer = make_optimizer(network, settings.optimizer, settings.learning_rate)
+    network, group, phase = runner.network.train(), runner.hardware.group, sampler.settings.name
+    optimizer = GroupedSGD(network, settings.optimizer)
     step, sampler_state = store.load(network, optimizer)
     if sampler_state:
         sampler.restore(sampler_state)
     saved_at = time.monotonic()
-    while step < settings.steps:
+    while step < sampler.steps:
         started = time.perf_counter()
-        for batch in _rest_of_epoch(settings, runner.data, step, group):
+        for batch in _rest_of_epoch(settings, runner, sampler.scope, step):
             data_seconds = time.perf_counter() - started
-            done, stopping = _train_step(settings, runner, sampler, optimizer, batch, step, should_stop())
+            done, stopping = _train_step(settings.learning_rate, runner, sampler, optimizer, batch, step, should_stop())
             replacement = sampler.finish_step(step)
             yield replace(done, seconds=time.perf_counter() - started, data_seconds=data_seconds)
             if replacement is not None:
                 removed, added = replacement.removed.code, replacement.added.code
-                yield CandidateReplaced(phase=settings.name, step=step, removed=removed, added=added)
+                yield CandidateReplaced(phase=phase, step=step, removed=removed, added=added)
             step += 1
-            if step == settings.steps:
-                require_finite(network, settings.name, step)
+            if step == sampler.steps:
+                require_finite(network, phase, step)
             elif group.is_first and (stopping or time.monotonic() - saved_at >= checkpoint_seconds):
-                require_finite(network, settings.name, step)
+                require_finite(network, phase, step)
                 store.save(step, network, optimizer, sampler.state())
                 saved_at = time.monotonic()
-                yield CheckpointSaved(phase=settings.name, step=step)
+                yield CheckpointSaved(phase=phase, step=step)
             if stopping:
                 return
             started = time.perf_counter()
 
 
 def _train_step(
-    settings: PhaseSettings,
-    runner: StepRunner,
-    sampler: Sampler[Phase],
-    optimizer: GroupedSGD,
-    batch: Batch,
-    step: int,
-    stop: bool,
+    rate: float, runner: StepRunner, sampler: Sampler[Phase], optimizer: GroupedSGD, batch: Batch, step: int, stop: bool
 ) -> tuple[StepDone, bool]:
-    """One optimizer step, in time not measured yet, and whether any process wants to `stop`."""
-    paths = sampler.paths(step)
-    rate = sampler.learning_rate(step, settings.learning_rate)
-    set_learning_rate(optimizer, rate)
-    optimizer.use(sampler.momentum_group(step))
-    clear_gradients(optimizer)
+    """One optimizer step, not timed yet, and whether any process wants to `stop`; `rate` is the phase's first."""
+    paths, rate = sampler.paths(step), sampler.learning_rate(step, rate)
+    optimizer.prepare(rate, sampler.momentum_group(step))
     mean_losses, stopping = runner.hardware.group.average(runner.network, runner.backward(batch, paths), stop)
     losses = mean_losses.tolist()
-    check_finite(losses, paths, settings.name, step)
+    check_finite(losses, paths, sampler.settings.name, step)
     optimizer.step()
     done = StepDone(
-        phase=settings.name,
+        phase=sampler.settings.name,
         step=step,
-        epoch=step // settings.steps_per_epoch,
+        epoch=step // sampler.scope.steps_per_epoch,
         learning_rate=rate,
         seconds=0.0,
         data_seconds=0.0,
@@ -170,15 +155,16 @@ def _train_step(
     return done, stopping
 
 
-def _rest_of_epoch(settings: PhaseSettings, data: Data, step: int, group: ProcessGroup) -> Iterator[Batch]:
+def _rest_of_epoch(settings: PhaseSettings, runner: StepRunner, scope: Scope, step: int) -> Iterator[Batch]:
     """This process's batches from `step` (counted in the phase) to the end of its epoch."""
-    epoch, within = divmod(step, settings.steps_per_epoch)
-    return data.train_batches(
-        seed=settings.seed,
+    epoch, within = divmod(step, scope.steps_per_epoch)
+    group = runner.hardware.group
+    return runner.data.train_batches(
+        seed=scope.seed,
         epoch=settings.first_epoch + epoch,
         batch_size=settings.batch_size // group.size,
         start=within,
-        steps=settings.steps_per_epoch,
+        steps=scope.steps_per_epoch,
         rank=group.rank,
         world_size=group.size,
     )
@@ -190,7 +176,7 @@ def check_finite(losses: list[float], paths: list[Path], phase: str, step: int) 
         if not math.isfinite(loss):
             raise TrainingStoppedError(
                 f"phase {phase}, step {step}: the loss of {path.architecture} is {loss}; nothing was updated",
-                hint="the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)",
+                hint=LOWER_RATE,
             )
 
 
@@ -200,5 +186,5 @@ def require_finite(network: nn.Module, phase: str, step: int) -> None:
         if not torch.isfinite(tensor).all():
             raise TrainingStoppedError(
                 f"phase {phase}, step {step}: {name} is not finite any more; it was not saved",
-                hint="the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)",
+                hint=LOWER_RATE,
             )

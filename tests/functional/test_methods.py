@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from kit.costs import costs
 from kit.errors import StorageError
 from kit.events import PhaseStarted, RunStarted, StepDone, read_events
 from kit.methods import METHODS, Method, Path, Phase, Sampler
@@ -79,6 +80,7 @@ class MixedSampler(Sampler[MixedPhase]):
         return paths if step % 2 == 0 else [*paths, Path(first, trained=False), Path(second, factor=Slower((2,)))]
 
     def learning_rate(self, step: int, first: float) -> float:
+        assert self.steps == STEPS and costs(self.scope.space.largest, self.scope.scale).macs > 0
         return first * (1 - step / STEPS) ** (1 + step % 2)
 
     def momentum_group(self, step: int) -> str:

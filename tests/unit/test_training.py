@@ -17,13 +17,14 @@ from kit.methods.candidates import CandidatePhase, CandidateSampler
 from kit.methods.sampling import learning_rate_at
 from kit.methods.uniform import UniformPhase, UniformSampler
 from kit.recipe import OptimizerSettings
-from kit.search_space import PUBLISHED, SearchSpace, Stem
+from kit.search_space import PUBLISHED, RESNET48, Scale, SearchSpace, Stem
 from kit.supernet import ElasticResNet
 from kit.training import Path, separate_backward
 from kit.training.checkpoint import CheckpointStore
-from kit.training.optimization import clear_gradients, make_optimizer, scaled_learning_rate, set_learning_rate
+from kit.training.optimization import GroupedSGD, scaled_learning_rate
 
 SPACE = SearchSpace((4, 6, 8, 10), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
+SCALE = Scale(RESNET48, 224, 1000)
 
 
 def draw(count, seed=0, space=PUBLISHED):
@@ -85,13 +86,13 @@ def test_the_rate_falls_to_zero_at_the_end_of_the_phase():
 def test_a_parameter_moves_from_its_first_use_on_and_not_before():
     network = supernet()
     images, labels, _ = batch(torch.float32)
-    optimizer = make_optimizer(network, OptimizerSettings(), 0.1)
+    optimizer = GroupedSGD(network, OptimizerSettings())
     deep, shallow = SPACE.largest, SPACE.build((2, 2, 2, 2), (1, 1, 1, 1), [(1, 1)] * 4)
     last = network.layer4[4].conv1.weight
 
     def step(architecture):
         before = last.detach().clone()
-        clear_gradients(optimizer)
+        optimizer.prepare(0.1)
         separate_backward(network, images, labels, [Path(architecture)])
         optimizer.step()
         return not torch.equal(before, last)
@@ -106,9 +107,7 @@ def grouped_steps(network, optimizer, steps):
     images, labels, _ = batch(torch.float32)
     for step in steps:
         architecture = SPACE.sample(random.Random(step))
-        optimizer.use(("", "2", "5")[step % 3])
-        set_learning_rate(optimizer, 0.1 / (1 + step))
-        clear_gradients(optimizer)
+        optimizer.prepare(0.1 / (1 + step), ("", "2", "5")[step % 3])
         separate_backward(network, images, labels, [Path(architecture)])
         optimizer.step()
 
@@ -116,12 +115,11 @@ def grouped_steps(network, optimizer, steps):
 def test_a_step_reads_and_writes_the_momentum_of_its_own_group_only():
     parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     network = torch.nn.ParameterList([parameter])
-    optimizer = make_optimizer(network, OptimizerSettings(momentum=0.9, weight_decay=0.0), 1.0)
+    optimizer = GroupedSGD(network, OptimizerSettings(momentum=0.9, weight_decay=0.0))
     value, buffers = 1.0, {}
     for step, group in enumerate(["a", "b", "", "a", "a", "", "b"]):
-        optimizer.use(group)
         rate, gradient = 0.1 * (step + 1), step - 2.5
-        set_learning_rate(optimizer, rate)
+        optimizer.prepare(rate, group)
         parameter.grad = torch.full_like(parameter, gradient)
         optimizer.step()
         buffers[group] = gradient + 0.9 * buffers.get(group, 0.0)
@@ -132,7 +130,7 @@ def test_a_step_reads_and_writes_the_momentum_of_its_own_group_only():
 def test_a_checkpoint_keeps_the_momentum_of_every_group(tmp_path):
     def start():
         network = supernet()
-        return network, make_optimizer(network, OptimizerSettings(), 0.1)
+        return network, GroupedSGD(network, OptimizerSettings())
 
     undisturbed, optimizer = start()
     grouped_steps(undisturbed, optimizer, range(9))
@@ -197,7 +195,7 @@ def phase(**changes):
 
 
 def candidate_sampler(pool, **changes):
-    scope = Scope(space=PUBLISHED, pool=tuple(pool), seed=0, steps_per_epoch=8)
+    scope = Scope(space=PUBLISHED, scale=SCALE, pool=tuple(pool), seed=0, steps_per_epoch=8)
     return CandidateSampler(phase(**changes), scope)
 
 
@@ -212,7 +210,7 @@ def run_sampler(sampler, steps):
 def test_paths_are_a_function_of_seed_phase_and_step():
     def codes(seed, name, step):
         uniform = UniformPhase(name=name, method="uniform", epochs=1, learning_rate=0.1)
-        sampler = UniformSampler(uniform, Scope(space=PUBLISHED, seed=seed, steps_per_epoch=10))
+        sampler = UniformSampler(uniform, Scope(space=PUBLISHED, scale=SCALE, seed=seed, steps_per_epoch=10))
         return [path.architecture.code for path in sampler.paths(step)]
 
     assert codes(0, "D1", 3) == codes(0, "D1", 3)

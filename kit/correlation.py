@@ -7,8 +7,6 @@ pairs of a resample come from the order of the original data, exactly and withou
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +14,7 @@ from scipy import stats
 
 from kit.errors import InputError
 from kit.randomness import derive_random, derive_seed
+from kit.rank_report import Correlations, Interval, RankReport, Reliability, Versus
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,80 +31,6 @@ MAX_SEEDS_FOR_ALL_SPLITS = 8
 RANDOM_SPLITS = 100
 PREDICTIONS = "predictions"
 OPPONENT = "macs"
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A statistic with the ends of its 95 % interval; the interval always holds the value."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Correlations:
-    """Pearson r, Kendall tau-b and Spearman rho with the truth."""
-
-    pearson: Interval
-    kendall: Interval
-    spearman: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Versus:
-    """Correlation of the predictions minus that of an opponent, on the same resamples."""
-
-    pearson_difference: Interval
-    kendall_difference: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """How well the mean over all seeds would agree with the same mean over as many fresh seeds.
-
-    `split_half` is Pearson's r between the means of two halves of the seeds, averaged over `splits` splits, and
-    `reliability` is its Spearman-Brown projection to all seeds (0 where the halves do not agree at all). Not even perfect
-    predictions can be expected to reach more than `ceiling`, its root, in Pearson's r.
-    """
-
-    split_half: float
-    splits: int
-    reliability: float
-    ceiling: float
-
-
-@dataclass(frozen=True, slots=True)
-class RankReport:
-    """What `kit rank` reports. `opponents` maps a name to None where the opponent is constant and ranks nothing.
-
-    `ties` counts architectures that share their value with another one. `undefined_resamples` counts resamples in which
-    some correlation does not exist, because only equal values were drawn.
-    """
-
-    n: int
-    predictions: Correlations
-    ties: dict[str, int]
-    opponents: dict[str, Correlations | None]
-    versus_macs: Versus | None
-    resamples: int
-    undefined_resamples: int
-    seeds: int
-    accuracy_reliability: Reliability | None
-    loss_reliability: Reliability | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of `kit rank --json`; the reliability keys are absent where the truth holds a single seed."""
-        document: dict[str, Any] = {"n": self.n, **asdict(self.predictions), "ties": dict(self.ties)}
-        document["baselines"] = {name: result and asdict(result) for name, result in self.opponents.items()}
-        if self.versus_macs:
-            document["versus_macs"] = asdict(self.versus_macs)
-        document |= {"resamples": self.resamples, "undefined_resamples": self.undefined_resamples, "seeds": self.seeds}
-        if self.accuracy_reliability:
-            document |= {"reliability": self.accuracy_reliability.reliability, "ceiling": self.accuracy_reliability.ceiling}
-        details = {"accuracies": self.accuracy_reliability, "losses": self.loss_reliability}
-        document["split_half"] = {of: asdict(result) for of, result in details.items() if result}
-        return document
 
 
 def rank_correlation(

@@ -52,6 +52,13 @@ class Pool:
     def codes(self) -> tuple[str, ...]:
         return tuple(architecture.code for architecture in self.architectures)
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """Accuracies by code. Raises `InputError` if it has none."""
+        if self.accuracies is None:
+            raise InputError("the predictions hold no accuracies", hint="every entry needs 'acc'")
+        return dict(zip(self.codes, self.accuracies, strict=True))
+
     @cached_property
     def fingerprint(self) -> str:
         """Content key of names and codes in their order; accuracies do not change it."""

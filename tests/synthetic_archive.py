@@ -26,7 +26,8 @@ from kit.events import (
     to_line,
 )
 from kit.pool import Pool, draw_pool
-from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
+from kit.ranking.joining import join
+from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
 from kit.search_space import Architecture, Scale
 from kit.submission import layout
@@ -276,7 +277,7 @@ def make_rank(source: Synthetic, accuracies: list[float]) -> dict[str, Any] | No
     path = shipped_truths().get(source.profile.name)
     if path is None:
         return None
-    report = rank_predictions(source.pool.with_accuracies(accuracies), load_truth(path), source.scale).report
+    report = join(source.pool.with_accuracies(accuracies).scores, load_truth(path)).rank(source.scale)
     return json.loads(json.dumps(report.to_json()))
 
 

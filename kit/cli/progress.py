@@ -19,6 +19,7 @@ from kit.events import (
     StepDone,
     SubnetEvaluated,
 )
+from kit.rank_report import read_figures
 
 PLAIN_INTERVAL = 10.0
 SMOOTHING = 0.05
@@ -153,10 +154,8 @@ class RunNarrator:
         self.ticker.start(event.subnets, event.done)
 
     def _tell_rank(self, event: RankSoFar) -> None:
-        r, tau = (
-            f"{name} {figure['value']:+.3f} [{figure['low']:+.3f}, {figure['high']:+.3f}]"
-            for name, figure in (("Pearson r", event.pearson), ("Kendall tau", event.kendall))
-        )
+        figures = read_figures({"pearson": event.pearson, "kendall": event.kendall})
+        r, tau = f"Pearson r {figures['pearson']:+.3f}", f"Kendall tau {figures['kendall']:+.3f}"
         self.ticker.close()
         narrate(f"rank so far: {r}, {tau} ({event.n:,} of {event.scored:,} scored sub-networks have a known truth)")
 

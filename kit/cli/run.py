@@ -218,11 +218,11 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
                 narrator.tell(event)
     directory = run.directory
     if as_json:
-        report = run.comparison.report.to_json() if run.comparison else None
+        report = run.report.to_json() if run.report else None
         print_json({**describe_run(directory), "predictions": str(directory.predictions), "rank": report})
-    elif run.comparison is not None:
+    elif run.report is not None:
         narrate("")
-        print_rank(run.comparison.report)
+        print_rank(run.report)
     else:
         print_text(str(directory.predictions))
 

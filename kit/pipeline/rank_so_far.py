@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
-from kit.correlation import MIN_ARCHITECTURES, rank_correlation
+from kit.correlation import MIN_ARCHITECTURES
 from kit.errors import InputError
 from kit.events import RankSoFar
+from kit.ranking.joining import join
 from kit.ranking.truth_file import Truth
 
 GROWTH = 1.25
@@ -15,17 +16,17 @@ class RankMeter:
     """Compares scores with a truth as they come."""
 
     def __init__(self, truth: Truth) -> None:
-        self._truth = dict(zip(truth.codes, truth.accuracies, strict=True))
+        self._truth = truth
         self._next = MIN_ARCHITECTURES
 
     def measure(self, accuracies: dict[str, float]) -> RankSoFar | None:
         """The figure for these accuracies by code; None while too little is new, or nothing can be ranked."""
-        common = [code for code in accuracies if code in self._truth]
-        if len(common) < self._next:
+        joined = join(accuracies, self._truth, as_predicted=True)
+        if len(joined.codes) < self._next:
             return None
-        self._next = int(len(common) * GROWTH) + 1
+        self._next = int(len(joined.codes) * GROWTH) + 1
         try:
-            report = rank_correlation([accuracies[code] for code in common], [self._truth[code] for code in common])
+            report = joined.rank()
         except InputError:  # all alike so far
             return None
         predicted = report.predictions

@@ -16,8 +16,9 @@ from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
 from kit.process_group import ProcessGroup
-from kit.ranking.truth_file import Joined, load_truth, rank_predictions, shipped_truths
-from kit.recipe import Profile
+from kit.rank_report import RankReport
+from kit.ranking.joining import join
+from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.run_dir import RunDirectory
 from kit.supernet.weights import load_supernet, save_weights
 
@@ -34,7 +35,7 @@ class RecipeRun:
         self.hardware = choose_hardware(resolved.profile, self.group)
         claimed = claim_run(resolved) if self.group.is_first else None
         self.directory = RunDirectory(self.group.share(claimed and claimed.path) or Path())
-        self.comparison: Joined | None = None
+        self.report: RankReport | None = None
 
     def execute(self) -> Iterator[Event]:
         """Do everything that is not done yet, yielding each event after it is written.
@@ -96,10 +97,11 @@ class RecipeRun:
         if truth is None:
             return Note(message=f"no truth is shipped for profile {profile.name}: use `kit rank PREDICTIONS --truth FILE`")
         try:
-            self.comparison = compare_with_truth(run, profile, truth)
+            predictions = load_pool(run.predictions, profile.search_space).scores
+            self.report = join(predictions, load_truth(truth)).rank(profile.scale)
         except InputError as error:
             return Note(message=f"the predictions were not compared with the shipped {truth.name}: {error}")
-        report = self.comparison.report.to_json()
+        report = self.report.to_json()
         write_json(run.rank, report)
         return RankMeasured(truth=truth.name, report=report)
 
@@ -134,8 +136,3 @@ class RecipeRun:
         )
         truth = shipped_truths().get(resolved.profile.name)
         yield from score_pool(job, self.stop, meter=None if truth is None else RankMeter(load_truth(truth)))
-
-
-def compare_with_truth(run: RunDirectory, profile: Profile, truth: Path) -> Joined:
-    """Rank a run's predictions against a truth at its profile. Raises `InputError` when they have too little in common."""
-    return rank_predictions(load_pool(run.predictions, profile.search_space), load_truth(truth), profile.scale)

@@ -1,17 +1,16 @@
-"""Truth files: accuracies of architectures trained alone, read, written, shipped, and joined with predictions by code."""
+"""Truth files: accuracies of architectures trained alone, read, written and shipped."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kit.correlation import MIN_ARCHITECTURES, RankReport, rank_correlation
-from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.files import write_json
-from kit.pool import Pool, finite_number, parse_entries, read_document
-from kit.search_space import Architecture, InvalidArchitectureError, Scale, SearchSpace
+from kit.pool import finite_number, parse_entries, read_document
+from kit.search_space import InvalidArchitectureError, SearchSpace
 
 Table = tuple[tuple[float, ...], ...]
 
@@ -33,14 +32,30 @@ class Truth:
     def seeds(self) -> int:
         return len(self.accuracies[0])
 
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Places by code."""
+        return {code: place for place, code in enumerate(self.codes)}
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A rank report with the numbers of architectures that only one side knows, which are left out of it."""
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Accuracies by code, each the mean over seeds."""
+        return {code: sum(row) / len(row) for code, row in zip(self.codes, self.accuracies, strict=True)}
 
-    report: RankReport
-    predictions_only: int
-    truth_only: int
+    def take(self, codes: Iterable[str]) -> "Truth":
+        """The truth of these architectures alone, in this order."""
+        places = [self.index[code] for code in codes]
+        losses = None if self.losses is None else tuple(self.losses[place] for place in places)
+        accuracies = tuple(self.accuracies[place] for place in places)
+        return replace(self, codes=tuple(self.codes[place] for place in places), accuracies=accuracies, losses=losses)
+
+    def require_codes_of(self, space: SearchSpace) -> None:
+        """Raise `InvalidArchitectureError` for the first code that is no architecture of `space`."""
+        for code in self.codes:
+            try:
+                space.parse(code)
+            except InvalidArchitectureError as error:
+                raise InvalidArchitectureError(f"truth: {error}", position=error.position, hint=error.hint) from error
 
 
 def load_truth(path: str | Path) -> Truth:
@@ -87,38 +102,6 @@ def find_truth(path_or_profile: str) -> Path:
     return shipped.get(path_or_profile, Path(path_or_profile))
 
 
-def rank_predictions(predictions: Pool, truth: Truth, scale: Scale, *, seed: int = 0) -> Joined:
-    """Join by code and correlate, with multiply-adds, parameters and depth as opponents.
-
-    Raises `InputError` for fewer than 3 architectures on both sides, a code that is not of the space, or constant values.
-    """
-    if predictions.accuracies is None:
-        raise InputError("the predictions hold no accuracies", hint="every entry needs 'acc'")
-    for code in truth.codes:
-        _parse_code(scale.space, code)
-    predicted = dict(zip(predictions.codes, predictions.accuracies, strict=True))
-    common = [index for index, code in enumerate(truth.codes) if code in predicted]
-    if len(common) < MIN_ARCHITECTURES:
-        found = (
-            f"{len(common)} of the {len(truth.codes)} architectures of the truth"
-            if common
-            else "no architecture of the truth"
-        )
-        raise InputError(
-            f"{found} among the {len(predictions)} predictions: at least {MIN_ARCHITECTURES} are needed",
-            hint="both files must hold codes of the same pool",
-        )
-    cost = pool_costs([truth.codes[index] for index in common], scale)
-    report = rank_correlation(
-        [predicted[truth.codes[index]] for index in common],
-        [truth.accuracies[index] for index in common],
-        losses=None if truth.losses is None else [truth.losses[index] for index in common],
-        opponents={"macs": cost.macs, "params": cost.params, "depth": cost.depth},
-        seed=seed,
-    )
-    return Joined(report, len(predictions) - len(common), len(truth.codes) - len(common))
-
-
 def _parse_truth(document: dict[str, Any], source: str) -> Truth:
     rows = document["architectures"]
     if not isinstance(rows, list) or not rows:
@@ -148,13 +131,6 @@ def _parse_numbers(row: dict[str, Any], key: str, where: str) -> tuple[float, ..
     if not isinstance(values, list) or not values:
         raise InputError(f"{where} needs a list with one number per seed under {key!r}")
     return tuple(finite_number(value, f"{where}: {key!r}") for value in values)
-
-
-def _parse_code(space: SearchSpace, code: str) -> Architecture:
-    try:
-        return space.parse(code)
-    except InvalidArchitectureError as error:
-        raise InvalidArchitectureError(f"truth: {error}", position=error.position, hint=error.hint) from error
 
 
 def _check_distinct(codes: list[str] | tuple[str, ...], source: str) -> None:

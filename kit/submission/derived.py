@@ -14,6 +14,8 @@ from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
 from kit.events import Event, from_line
 from kit.files import parse_json, storage_errors
+from kit.rank_report import RankReport
+from kit.ranking.words import HEADER, describe, table
 from kit.recipe import Profile
 from kit.search_space import Architecture
 from kit.submission import layout
@@ -121,44 +123,31 @@ def make_figures(members: Members, architectures: list[Architecture], history: H
         "training-loss": draw_losses(history),
     }
     if layout.RANK in members:
-        rank = members.json(layout.RANK)
-        drawn |= {"rank": draw_rank(rank), "predicted-true": _against_truth(profile, submission, rank)}
+        report = RankReport.from_json(members.json(layout.RANK))
+        drawn |= {"rank": draw_rank(report), "predicted-true": _against_truth(profile, submission, report)}
     return {f"{layout.FIGURES}{name}.svg": svg for name, svg in drawn.items() if svg is not None}
 
 
-def _against_truth(profile: Profile, submission: Mapping[str, Any], rank: Mapping[str, Any]) -> bytes | None:
+def _against_truth(profile: Profile, submission: Mapping[str, Any], report: RankReport) -> bytes | None:
     # Imported when there is a rank, because it imports scipy.
+    from kit.ranking.joining import join
     from kit.ranking.truth_file import load_truth, shipped_truths
 
     path = shipped_truths().get(profile.name)
     if path is None:
         return None
-    truth = load_truth(path)
-    predicted = {entry["arch"]: float(entry["acc"]) for entry in submission.values()}
-    common = [
-        (sum(row) / len(row), predicted[code])
-        for code, row in zip(truth.codes, truth.accuracies, strict=True)
-        if code in predicted
-    ]
-    return draw_against_truth([b for _, b in common], [a for a, _ in common], rank) if common else None
+    joined = join({entry["arch"]: float(entry["acc"]) for entry in submission.values()}, load_truth(path))
+    true = list(joined.truth.means.values())
+    return draw_against_truth(joined.predictions, true, report.predictions) if true else None
 
 
 def _rank_section(members: Members) -> str:
     if layout.RANK not in members:
         return ""
-    rank = members.json(layout.RANK)
-    rows = [("supernet", rank)] + [(name, value) for name, value in rank.get("baselines", {}).items() if value]
-    lines = [
-        f"| {name} | " + " | ".join(_interval(value[kind]) for kind in ("pearson", "kendall", "spearman")) + " |"
-        for name, value in rows
-    ]
-    table = "\n".join(["| ranked by | Pearson r | Kendall tau | Spearman rho |", "|---|---|---|---|", *lines])
-    intro = f"{rank['n']} architectures that were also trained alone; in brackets 95 % intervals."
-    return f"\n## How it ranks\n\n{intro}\n\n{table}\n"
-
-
-def _interval(row: Mapping[str, float]) -> str:
-    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    report = RankReport.from_json(members.json(layout.RANK))
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in (HEADER, ["---"] * len(HEADER), *table(report)))
+    intro = "Against architectures that were also trained alone:"
+    return f"\n## How it ranks\n\n{intro}\n\n{rows}\n\n{describe(report)}\n"
 
 
 def _render(template: str, values: Mapping[str, object]) -> bytes:

@@ -1,12 +1,13 @@
 """Small figures drawn by hand as SVG: the same numbers give the same bytes, and no script or font is fetched."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from xml.sax.saxutils import escape
 
 from kit.costs import pareto_front
+from kit.rank_report import Correlations, RankReport
+from kit.ranking.opponents import SUPERNET, label_of
 from kit.submission.history import History
 
 WIDTH, HEIGHT = 640, 400
@@ -111,12 +112,12 @@ def draw_accuracy(macs: Sequence[int], accuracies: Sequence[float]) -> bytes:
     return plot.svg()
 
 
-def draw_against_truth(predicted: Sequence[float], true: Sequence[float], rank: Mapping[str, Any]) -> bytes:
+def draw_against_truth(predicted: Sequence[float], true: Sequence[float], rank: Correlations) -> bytes:
     """Predicted against true accuracy, one dot per architecture."""
     points = list(zip(true, predicted, strict=True))
     plot = _over("Predicted against true accuracy", "accuracy when trained alone", "accuracy in the supernet", points)
     plot.dots(points, BLUE, radius=4, opacity=0.7)
-    words = f"Pearson r {_interval(rank['pearson'])}, Kendall tau {rank['kendall']['value']:+.2f}"
+    words = f"Pearson r {rank.pearson:+.2f}, Kendall tau {rank.kendall.value:+.2f}"
     plot.text(WIDTH - RIGHT, 26, words, anchor="end")
     return plot.svg()
 
@@ -140,23 +141,22 @@ def draw_losses(history: History) -> bytes | None:
     return plot.svg()
 
 
-def draw_rank(rank: Mapping[str, Any]) -> bytes:
+def draw_rank(report: RankReport) -> bytes:
     """Kendall tau of the supernet and of the rankings that cost nothing, with 95 % intervals."""
-    names = {"macs": "multiply-adds", "params": "parameters", "depth": "depth"}
-    rows = [("supernet", rank["kendall"])]
-    rows += [(names.get(key, key), value["kendall"]) for key, value in rank.get("baselines", {}).items() if value]
-    low = min(0.0, *(row["low"] for _, row in rows))
+    rows = [(SUPERNET, report.predictions.kendall)]
+    rows += [(label_of(name), result.kendall) for name, result in report.opponents.items() if result]
+    low = min(0.0, *(row.low for _, row in rows))
     title = "How well each ranking agrees with the truth"
     plot = Plot(title, "Kendall tau, 95 % interval", "", (low, 1.0), (0.0, float(len(rows))), y_ticks=False)
     for index, (name, row) in enumerate(rows):
         y = plot.y(len(rows) - index - 0.6)
-        left, right = plot.x(min(0.0, row["value"])), plot.x(max(0.0, row["value"]))
+        left, right = plot.x(min(0.0, row.value)), plot.x(max(0.0, row.value))
         shape = f'x="{_n(left)}" y="{_n(y - 12)}" width="{_n(right - left)}" height="24"'
         plot.marks.append(f'<rect {shape} fill="{GREY if index else BLUE}" fill-opacity="0.75"/>')
-        ends = f'x1="{_n(plot.x(row["low"]))}" y1="{_n(y)}" x2="{_n(plot.x(row["high"]))}" y2="{_n(y)}"'
+        ends = f'x1="{_n(plot.x(row.low))}" y1="{_n(y)}" x2="{_n(plot.x(row.high))}" y2="{_n(y)}"'
         plot.marks.append(f'<line {ends} stroke="{INK}" stroke-width="1.6"/>')
-        plot.text(plot.x(0) + 6, y - 18, f"{name}  {_interval(row)}", colour=INK)
-    plot.text(WIDTH - RIGHT, 26, f"{rank['n']} architectures", anchor="end")
+        plot.text(plot.x(0) + 6, y - 18, f"{name}  {row:+.2f}", colour=INK)
+    plot.text(WIDTH - RIGHT, 26, f"{report.n} architectures", anchor="end")
     return plot.svg()
 
 
@@ -178,10 +178,6 @@ def _range(values: Iterable[float]) -> Point:
     low, high = min(values), max(values)
     margin = (high - low or abs(high) or 1.0) * MARGIN
     return low - margin, high + margin
-
-
-def _interval(row: Mapping[str, float]) -> str:
-    return f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
 
 
 def _text(x: float, y: float, words: str, *, colour: str = SOFT, anchor: str = "start", size: int = 12) -> str:

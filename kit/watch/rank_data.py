@@ -3,36 +3,32 @@
 Computed in a worker thread; knows nothing of terminals.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.correlation import MIN_ARCHITECTURES, Correlations, Interval, RankReport, rank_correlation
+from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError, KitError
 from kit.events import RankSoFar
+from kit.rank_report import Figures, Interval, Metric, RankReport, read_figures
+from kit.ranking.joining import join
 from kit.watch.pool_rows import PoolRows, Progress, quiet, rank_errors
 from kit.watch.run_files import PoolView
 
-Metric = Literal["kendall", "pearson", "spearman"]
 METRICS: tuple[Metric, ...] = ("kendall", "pearson", "spearman")
 METRIC_TITLES: dict[Metric, str] = {
     "kendall": "Kendall τ",
     "pearson": "Pearson r",
     "spearman": "Spearman \N{GREEK SMALL LETTER RHO}",
 }
-OPPONENTS = {"macs": "multiply-adds", "params": "parameters", "depth": "depth"}
 GROWTH = 1.25
 """How much more is scored from one moment to the next, as in the run's own events."""
 FEW = 300
 """Resamples for figures beside the main ones."""
 MANY = 4000
 """Architectures beyond which moments are not measured again: resampling them takes minutes."""
-
-Figures = Mapping[Metric, Interval]
 
 
 @dataclass(frozen=True)
@@ -80,26 +76,20 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress
     rows, truth = view.rows, view.truth
     if rows is None or truth is None:
         raise InputError("there is nothing to compare")
-    where = dict(zip(truth.truth.codes, range(len(truth.truth.codes)), strict=True))
-    known = known_rows(view)
-    if len(known) < MIN_ARCHITECTURES:
-        found = f"only {len(known)}" if known else "none"
-        raise InputError(
-            f"{found} of the {len(where):,} architectures of {truth.name} "
-            f"{'has' if len(known) == 1 else 'have'} a score: {MIN_ARCHITECTURES} are needed",
-            hint="truth and predictions are joined by code: both must be about the same pool",
-        )
-    places = {code: place for place, code in enumerate(view.scores.accuracies, 1)} if view.scores.ordered else {}
-    known.sort(key=lambda row: (places.get(rows.codes[row], 0), row))
-    compared = rows.take(known)
+    assert view.profile is not None
     progress("measuring ranks", 0.0)
-    report = _report(compared, view, where)
+    accuracies = {code: acc for code, acc in zip(rows.codes, rows.numbers("acc").tolist(), strict=True) if acc == acc}
+    joined = join(accuracies, truth.truth)
+    report = joined.rank(view.profile.scale)
+    places = {code: place for place, code in enumerate(view.scores.accuracies, 1)} if view.scores.ordered else {}
+    known = [rows.index[code] for code in joined.codes]
+    compared = rows.take(sorted(known, key=lambda row: (places.get(rows.codes[row], 0), row)))
     scored_at = tuple(places.get(code, len(rows)) for code in compared.codes)
     return Comparison(
         rows=compared,
         report=report,
         truth_name=truth.name,
-        predictions=int(np.isfinite(rows.numbers("acc")).sum()),
+        predictions=len(accuracies),
         scored_at=scored_at,
         cells=tuple(_cells(compared)),
         moments=tuple(_moments(compared, report, scored_at, events, ordered=view.scores.ordered)),
@@ -116,32 +106,13 @@ def known_rows(view: PoolView) -> list[int]:
     return rows
 
 
-def _report(rows: PoolRows, view: PoolView, where: Mapping[str, int]) -> RankReport:
-    assert view.truth is not None
-    truth = view.truth.truth
-    # In the truth's order, as `kit rank` does: resamples are drawn by position.
-    order = sorted(range(len(rows)), key=lambda row: where[rows.codes[row]])
-    at = [where[rows.codes[row]] for row in order]
-    return rank_correlation(
-        rows.numbers("acc")[order],
-        [truth.accuracies[index] for index in at],
-        losses=None if truth.losses is None else [truth.losses[index] for index in at],
-        opponents={name: rows.numbers(name)[order] for name in OPPONENTS},
-    )
-
-
-def figures_of(correlations: Correlations) -> Figures:
-    """By metric."""
-    return {metric: getattr(correlations, metric) for metric in METRICS}
-
-
 def _few(rows: PoolRows, members: NDArray[np.int64]) -> Figures:
     """Figures of some rows; none when they are too few or all alike."""
     predicted, true = rows.numbers("acc")[members], rows.numbers("true")[members]
     if len(members) < MIN_ARCHITECTURES or np.ptp(predicted) == 0 or np.ptp(true) == 0:
         return {}
     try:
-        return figures_of(rank_correlation(predicted, true, resamples=FEW).predictions)
+        return rank_correlation(predicted, true, resamples=FEW).predictions.figures
     except KitError:
         return {}
 
@@ -167,11 +138,11 @@ def _moments(
         if ordered and len(rows) <= MANY:
             figures |= _few(rows, np.arange(min(n, len(rows))))
         if scored in measured:
-            figures |= _figures_of_event(measured[scored])
+            figures |= read_figures({"pearson": measured[scored].pearson, "kendall": measured[scored].kendall})
         if figures:
             yield Moment(scored, n, figures)
     last = max(scored_at, default=0)
-    yield Moment(last, len(rows), figures_of(report.predictions))
+    yield Moment(last, len(rows), report.predictions.figures)
 
 
 def _growing(total: int) -> Iterable[int]:
@@ -179,17 +150,6 @@ def _growing(total: int) -> Iterable[int]:
     while n < total:
         yield n
         n = int(n * GROWTH) + 1
-
-
-def _figures_of_event(event: RankSoFar) -> dict[Metric, Interval]:
-    figures: dict[Metric, Interval] = {}
-    documents: dict[Metric, Mapping[str, float]] = {"pearson": event.pearson, "kendall": event.kendall}
-    for metric, document in documents.items():
-        values = [document.get(key) for key in ("value", "low", "high")]
-        numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
-        if len(numbers) == len(values):
-            figures[metric] = Interval(*numbers)
-    return figures
 
 
 def outliers(rows: PoolRows, members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

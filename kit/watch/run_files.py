@@ -53,10 +53,6 @@ class KnownTruth:
     name: str
     truth: Truth
 
-    @property
-    def means(self) -> dict[str, float]:
-        return {code: sum(row) / len(row) for code, row in zip(self.truth.codes, self.truth.accuracies, strict=True)}
-
 
 @dataclass(frozen=True)
 class PoolView:
@@ -169,4 +165,4 @@ def _rows(view: PoolView, entries: list[Entry], path: Path, progress: Progress) 
     blank = not any(own.values())
     make = partial(make_rows, entries, view.profile, source=str(path), cells=view.cells, progress=progress)
     scores = view.scores.accuracies or ({} if blank else own)
-    return make(accuracies=scores, truth={} if view.truth is None else view.truth.means)
+    return make(accuracies=scores, truth={} if view.truth is None else view.truth.truth.means)

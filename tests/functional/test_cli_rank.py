@@ -6,8 +6,6 @@ import sys
 import pytest
 
 from kit.cli.main import main
-from kit.cli.rank import describe
-from kit.correlation import rank_correlation
 from kit.pool import Pool, draw_pool, write_predictions
 from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import load_profile
@@ -117,21 +115,6 @@ def test_the_table_shows_the_supernet_and_its_opponents_with_intervals(files, ca
     assert "24 architectures" in out
 
 
-def test_words_follow_the_numbers():
-    rng = random.Random(0)
-    truth = [rng.random() for _ in range(40)]
-    noise = [rng.random() for _ in range(40)]
-    opposite = [-value for value in truth]
-    better = describe(rank_correlation(truth, truth, opponents={"macs": noise}))
-    assert "ranks better than counting multiply-adds" in better
-    assert "one seed" in better
-    assert "ranks worse" in describe(rank_correlation(noise, truth, opponents={"macs": truth}))
-    assert "does not show whether" in describe(rank_correlation(truth, truth, opponents={"macs": truth}))
-    disagreeing = [[value, other] for value, other in zip(truth, (1 - 0.9 * value for value in truth), strict=True)]
-    assert "do not agree" in describe(rank_correlation(truth, disagreeing))
-    assert "assume the worst" in describe(rank_correlation([1, 2, 3], opposite[:3]))
-
-
 def bad_input(tmp_path, pool):
     accuracies = [index / 40 for index in range(30)]
     good = tmp_path / "good.json"
@@ -153,7 +136,7 @@ def bad_input(tmp_path, pool):
     yield tmp_path, good, 3, str(tmp_path)
     yield constant, good, 2, "constant"
     yield good, constant, 2, "truth: all 30 values are 0.5"
-    yield disjoint, good, 2, "no architecture of the truth"
+    yield disjoint, good, 2, "none of the 30 architectures of the truth"
     yield variant("nan.json", good.read_text().replace("0.5,", "NaN,")), good, 2, "finite"
     yield good, variant("nan-truth.json", good.read_text().replace("0.5,", "NaN,")), 2, "finite"
     yield variant("short.json", short), good, 2, "entry 'a'"

@@ -323,7 +323,7 @@ class TestNothingToRank:
             (first, entry), *_ = json.loads(path.read_text()).items()
             path.write_text(json.dumps({first: entry}))
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (_, pilot):
-            assert "only 1 of the 24 architectures of fashion.json has a score" in text_of(pilot)
+            assert "only 1 of the 24 architectures of the truth has a prediction" in text_of(pilot)
 
     async def test_no_run_at_all(self, tmp_path: Path) -> None:
         async with open_app(tmp_path / "none", screen="rank") as (app, pilot):

@@ -2,15 +2,13 @@ import json
 
 import pytest
 
-from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
-from kit.pool import Pool, draw_pool, write_predictions
-from kit.ranking.truth_file import Truth, find_truth, load_truth, rank_predictions, shipped_truths, write_truth
+from kit.pool import draw_pool, write_predictions
+from kit.ranking.truth_file import Truth, find_truth, load_truth, shipped_truths, write_truth
 from kit.recipe import load_profile
-from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError, Scale
+from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError
 
 POOL = draw_pool(PUBLISHED, 8, seed=0).with_accuracies([0.5, 0.6, 0.55, 0.7, 0.65, 0.4, 0.45, 0.8])
-SCALE = Scale(RESNET48, 224, 1000)
 
 
 def truth_of(pool, **changes):
@@ -74,56 +72,21 @@ def test_a_truth_that_is_not_there_is_a_storage_error(tmp_path):
         load_truth(tmp_path / "absent.json")
 
 
-def test_joined_by_code_whatever_names_and_order_are():
+def test_a_part_of_a_truth_in_another_order():
     truth = truth_of(POOL)
-    shuffled = Pool(
-        tuple(f"other{index}" for index in range(8)), POOL.architectures[::-1], tuple(a / 2 for a in POOL.accuracies[::-1])
-    )
-    joined, plain = (rank_predictions(each, truth, SCALE) for each in (shuffled, POOL))
-    assert joined.report.predictions == plain.report.predictions
-    assert (joined.predictions_only, joined.truth_only) == (0, 0)
-    assert joined.report.predictions.kendall.value > 0.8
+    part = truth.take(POOL.codes[5:2:-1])
+    assert part.codes == POOL.codes[5:2:-1]
+    assert part.means == {code: truth.means[code] for code in part.codes}
+    assert part.losses == truth.losses[5:2:-1]
+    assert truth.take(truth.codes) == truth
+    assert truth.means[POOL.codes[1]] == pytest.approx(POOL.accuracies[1] + 0.005)
 
 
-def test_what_only_one_side_knows_is_counted_and_left_out():
-    truth = truth_of(POOL)
-    stranger = draw_pool(PUBLISHED, 1, seed=99)
-    wider = Pool(
-        (*POOL.names[1:], "stranger"), (*POOL.architectures[1:], *stranger.architectures), (*POOL.accuracies[1:], 0.0)
-    )
-    joined = rank_predictions(wider, truth, SCALE)
-    assert (joined.report.n, joined.predictions_only, joined.truth_only) == (7, 1, 1)
-    same = rank_predictions(POOL.subset(POOL.codes[1:]), truth_of(POOL), SCALE)
-    assert joined.report == same.report
-
-
-def test_opponents_are_the_costs_of_the_joined_architectures():
-    cost = pool_costs(POOL.codes, SCALE)
-    for name, column in (("macs", cost.macs), ("params", cost.params), ("depth", cost.depth)):
-        truth = Truth(POOL.codes, tuple((float(each),) for each in column))
-        found = rank_predictions(POOL, truth, SCALE).report.opponents[name]
-        assert [found.pearson.value, found.kendall.value, found.spearman.value] == pytest.approx([1, 1, 1])
-
-
-def test_reliability_of_accuracies_and_losses_is_reported():
-    report = rank_predictions(POOL, truth_of(POOL), SCALE).report
-    assert report.seeds == 2
-    assert report.accuracy_reliability.reliability > 0.9
-    assert report.loss_reliability.reliability == pytest.approx(report.accuracy_reliability.reliability)
-
-
-def test_too_little_in_common_is_an_input_error():
-    truth = truth_of(POOL)
-    disjoint = draw_pool(PUBLISHED, 8, seed=1).with_accuracies(POOL.accuracies)
-    with pytest.raises(InputError, match="no architecture of the truth among the 8 predictions"):
-        rank_predictions(disjoint, truth, SCALE)
-    with pytest.raises(InputError, match="2 of the 8 architectures"):
-        rank_predictions(POOL.head(2), truth, SCALE)
-    with pytest.raises(InputError, match="no accuracies"):
-        rank_predictions(Pool(POOL.names, POOL.architectures), truth, SCALE)
-    broken = Truth((*POOL.codes[1:], "1" * 52), truth.accuracies)
+def test_codes_of_another_space_are_named():
+    truth_of(POOL).require_codes_of(RESNET48)
+    broken = Truth((*POOL.codes[1:], "1" * 52), truth_of(POOL).accuracies)
     with pytest.raises(InvalidArchitectureError, match="truth: digit"):
-        rank_predictions(POOL, broken, SCALE)
+        broken.require_codes_of(RESNET48)
 
 
 def test_a_truth_is_found_by_path_or_by_the_name_of_a_shipped_one(tmp_path, monkeypatch):

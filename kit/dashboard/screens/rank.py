@@ -25,10 +25,11 @@ from kit.dashboard.widgets.rank_panel import nothing_to_rank, rank_figures, rank
 from kit.dashboard.widgets.rank_plots import history, scatter
 from kit.dashboard.widgets.table import VirtualTable
 from kit.errors import KitError
+from kit.rank_report import Metric
 from kit.ranking.truth_file import shipped_truths
 from kit.watch.filter_language import HELP, Filter, FilterError, parse_filter
 from kit.watch.log_reader import Reading
-from kit.watch.rank_data import METRIC_TITLES, METRICS, Comparison, Metric, Moment, compare, outliers
+from kit.watch.rank_data import METRIC_TITLES, METRICS, Comparison, Moment, compare, outliers
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean
 

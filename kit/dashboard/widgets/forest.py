@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from kit.correlation import Interval
+from kit.rank_report import Interval
 
 Part = str | tuple[str, str]
 LABEL = 14

@@ -2,10 +2,12 @@
 
 from textual.content import Content
 
-from kit.correlation import MIN_ARCHITECTURES, Correlations, Interval, RankReport
+from kit.correlation import MIN_ARCHITECTURES
 from kit.dashboard.widgets.forest import Mark, forest
+from kit.rank_report import Correlations, Interval, Metric, RankReport
+from kit.ranking.opponents import label_of
 from kit.watch.log_reader import Reading
-from kit.watch.rank_data import METRIC_TITLES, OPPONENTS, Comparison, Metric, Moment, known_rows
+from kit.watch.rank_data import METRIC_TITLES, Comparison, Moment, known_rows
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean, percent
 
@@ -51,7 +53,7 @@ def rank_figures(comparison: Comparison, metric: Metric, moment: Moment, width: 
     marks = [Mark(label, own, "$success" if now else "$warning", "not known")]
     if not now:
         marks.append(Mark("supernet now", _figure(report.predictions, metric), "$success"))
-    marks += [Mark(OPPONENTS[name], _figure(result, metric), "$accent") for name, result in report.opponents.items()]
+    marks += [Mark(label_of(name), _figure(result, metric), "$accent") for name, result in report.opponents.items()]
     parts: list[Part | Content] = [
         (f"{METRIC_TITLES[metric]} with the truth", "bold $text-primary"),
         ("  95 % intervals\n", "$text-muted"),
@@ -85,14 +87,13 @@ def _verdict(report: RankReport, metric: Metric) -> list[Part | Content]:
     versus = report.versus_macs
     if versus is not None and metric != "spearman":
         difference = versus.pearson_difference if metric == "pearson" else versus.kendall_difference
-        numbers = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-        if difference.low > 0:
+        if difference.sign > 0:
             word, style = "ranks better than counting multiply-adds", "$text-success"
-        elif difference.high < 0:
+        elif difference.sign < 0:
             word, style = "ranks worse than counting multiply-adds", "$text-error"
         else:
             word, style = "not shown to differ from counting multiply-adds", "$text-warning"
-        parts += [(f"{word}: ", style), numbers, "\n"]
+        parts += [(f"{word}: ", style), f"{difference:+.3f}", "\n"]
     reliability = report.accuracy_reliability
     if reliability is None:
         parts += [("one seed of truth: nobody can tell how much of it is noise\n", "$text-muted")]

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from kit.dashboard.widgets.plot import Line, Points
 from kit.dashboard.widgets.rank_panel import cell_style
-from kit.watch.rank_data import Comparison, Metric, Moment, trend
+from kit.rank_report import Metric
+from kit.watch.rank_data import Comparison, Moment, trend
 from kit.watch.series import Curve
 
 MOST = 1500

@@ -1,6 +1,7 @@
 """Rules about where it came from: recipe, log, environment, rank, everything that follows from them, and the challenge."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +11,6 @@ from pydantic import ValidationError
 
 from kit import __version__
 from kit.errors import StorageError
-from kit.pool import Pool
 from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
@@ -20,7 +20,7 @@ from kit.submission.derived import license_text, make_figures, make_readme, make
 from kit.submission.private_facts import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
 M = TypeVar("M", Recipe, Profile)
 NEEDED_PACKAGES = ("numpy", "safetensors", "timm", "torch")
 # What an SVG can do besides being a picture: run, fetch, refer, include.
@@ -260,15 +260,14 @@ def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
 def _measure(submission: Submission) -> dict[str, Any] | None:
     """The rank of these predictions against the truth that the kit ships for the profile; None where it ships none."""
     # Imported when needed, because it takes longer than all rules together (scipy).
-    from kit.ranking.truth_file import load_truth, rank_predictions, shipped_truths
+    from kit.ranking.joining import join
+    from kit.ranking.truth_file import load_truth, shipped_truths
 
     truth = shipped_truths().get(submission.profile.name)
     if truth is None:
         return None
-    entries = submission.predictions
-    architectures = tuple(submission.space.parse(entry.code) for entry in entries)
-    pool = Pool(tuple(entry.name for entry in entries), architectures, tuple(entry.accuracy or 0.0 for entry in entries))
-    return rank_predictions(pool, load_truth(truth), submission.scale).report.to_json()
+    scores = {entry.code: entry.accuracy or 0.0 for entry in submission.predictions if submission.space.parse(entry.code)}
+    return join(scores, load_truth(truth)).rank(submission.scale).to_json()
 
 
 def _looks_like_truth(name: str) -> bool:
@@ -292,9 +291,8 @@ def _first_difference(found: Any, wanted: Any, where: str = "") -> str:
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
         pairs = enumerate(zip(found, wanted, strict=True))
         return next((d for i, (a, b) in pairs if (d := _first_difference(a, b, f"{where}.{i}"))), "")
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (found, wanted))
-    if (numbers and abs(found - wanted) <= TOLERANCE * isinstance(found, float)) or (
-        type(found) is type(wanted) and found == wanted
-    ):
+    if type(found) is type(wanted) is float and math.isclose(found, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+        return ""
+    if type(found) is type(wanted) and found == wanted:
         return ""
     return f"{where[:80]} is {str(found)[:60]}, expected {str(wanted)[:60]}"

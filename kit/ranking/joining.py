@@ -1,0 +1,53 @@
+"""The one join of predictions and truth: by code, never by name or place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kit.correlation import MIN_ARCHITECTURES, rank_correlation
+from kit.errors import InputError
+from kit.rank_report import RankReport
+from kit.ranking.opponents import columns
+from kit.ranking.truth_file import Truth
+from kit.search_space import Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Predictions and truth of the same architectures in the same order, and how many only one side knows."""
+
+    predictions: tuple[float, ...]
+    truth: Truth
+    predictions_only: int
+    truth_only: int
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return self.truth.codes
+
+    def rank(self, scale: Scale | None = None, *, seed: int = 0) -> RankReport:
+        """Measure how well the predictions rank; at a scale, beside the opponents there.
+
+        Raises `InputError` for fewer than 3 architectures, and where predictions or truth are constant.
+        """
+        n = len(self.codes)
+        if n < MIN_ARCHITECTURES:
+            found = f"only {n}" if n else "none"
+            total = n + self.truth_only
+            raise InputError(
+                f"{found} of the {total:,} architectures of the truth {'have' if n > 1 else 'has'} a prediction, "
+                f"at least {MIN_ARCHITECTURES} are needed",
+                hint="truth and predictions are joined by code: both must be about the same pool",
+            )
+        opponents = {} if scale is None else columns(self.codes, scale)
+        truth = self.truth
+        return rank_correlation(self.predictions, truth.accuracies, losses=truth.losses, opponents=opponents, seed=seed)
+
+
+def join(predictions: Mapping[str, float], truth: Truth, *, as_predicted: bool = False) -> Joined:
+    """Join by code, in the truth's order or in that of the predictions: resamples are drawn by position, so order counts."""
+    known = truth.index
+    codes = [code for code in predictions if code in known] if as_predicted else [c for c in truth.codes if c in predictions]
+    both = len(codes)
+    return Joined(
+        tuple(predictions[code] for code in codes), truth.take(codes), len(predictions) - both, len(truth.codes) - both
+    )

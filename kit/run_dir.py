@@ -1,4 +1,4 @@
-"""The directory of a run: what lies where, who may write, which state it is in, and how a RUN argument is found."""
+"""The directory of a run: what lies where, who may write, and how a RUN argument is found."""
 
 import fcntl
 import os
@@ -6,24 +6,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError, StorageError
-from kit.events import (
-    PhaseFinished,
-    PhaseReused,
-    PhaseStarted,
-    RankMeasured,
-    RunFinished,
-    RunStarted,
-    RunStopped,
-    StepDone,
-    read_events,
-)
 from kit.files import exclusive_lock, read_json, storage_errors, write_json
 from kit.results import EVALUATIONS
 
@@ -140,69 +129,20 @@ def find_run(argument: str, runs: Path) -> RunDirectory:
 
 
 def all_runs(runs: Path) -> list[RunDirectory]:
-    """Every run under `runs`, newest first."""
-    if not runs.is_dir():
-        return []
-    with storage_errors("read", runs):
-        found = [RunDirectory(path.resolve()) for path in runs.iterdir() if (path / "resolved.json").is_file()]
-        return sorted(found, key=lambda run: (run.resolved.stat().st_mtime, run.id), reverse=True)
+    """Every run under `runs`, newest first. Raises `StorageError`."""
+    found = runs_by_path(runs)
+    return [RunDirectory(path.resolve()) for path in sorted(found, key=lambda path: (found[path], path.name), reverse=True)]
 
 
-def describe_run(run: RunDirectory) -> dict[str, Any]:
-    """State and progress of a run from its events: the JSON of `kit runs show`. Damage is a state, not an error."""
-    started: float | None = None
-    updated: float | None = None
-    state = "queued"
-    done: dict[str, int] = {}
-    phase, total, loss = None, 0, None
-    paths: dict[str, float] = {}
-    rank: RankMeasured | None = None
-    for event in read_events(run.events):
-        updated = event.time
-        match event:
-            case RunStarted():
-                started = started or event.time
-                state, total = "running", event.passes
-            case PhaseReused():
-                done[event.phase] = round(event.steps * event.paths_per_step)
-            case PhaseStarted():
-                phase, paths[event.phase] = event.phase, event.paths_per_step
-            case StepDone():
-                done[event.phase] = (event.step + 1) * len(event.codes)
-                loss = sum(event.losses) / len(event.losses)
-            case PhaseFinished():
-                done[event.phase] = round(event.steps * paths.get(event.phase, 1))
-            case RankMeasured():
-                rank = event
-            case RunFinished():
-                state = "finished"
-            case RunStopped():
-                state = "stopped"
-            case _:
-                pass
-    if state == "running" and not run.is_locked:
-        state = "crashed"
-    try:
-        resolved = read_json(run.resolved, kind=str, profile=dict)
-    except StorageError:
-        resolved, state = {"kind": "", "profile": {}}, "damaged"
-    recipe = resolved.get("recipe")
-    return {
-        "run": run.id,
-        "recipe": recipe.get("name", "") if isinstance(recipe, dict) else resolved["kind"],
-        "profile": resolved["profile"].get("name", ""),
-        "seed": resolved.get("seed"),
-        "state": state,
-        "started": started,
-        "updated": updated,
-        "phase": phase,
-        "passes_done": sum(done.values()),
-        "passes": total,
-        "loss": loss,
-        "pearson": None if rank is None else rank.report["pearson"]["value"],
-        "kendall": None if rank is None else rank.report["kendall"]["value"],
-        "path": str(run.path),
-    }
+def runs_by_path(runs: Path) -> dict[Path, float]:
+    """Run directories with the time they were made; a missing folder has none. Raises `StorageError`."""
+    found = {}
+    with storage_errors("read", runs), suppress(FileNotFoundError), os.scandir(runs) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            with suppress(OSError):
+                found[path] = (path / "resolved.json").stat().st_mtime
+    return found
 
 
 def remove_run(run: RunDirectory) -> None:

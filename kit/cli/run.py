@@ -204,7 +204,7 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
     from kit.pipeline.request import resolve
     from kit.pipeline.signals import stop_on_signals
     from kit.process_group import open_process_group
-    from kit.run_dir import describe_run
+    from kit.watch.run_summary import describe_run
 
     with stop_on_signals() as stop, open_process_group(request.profile.runtime.timeout_seconds) as group:
         run = RecipeRun(resolve(request), stop, group)
@@ -219,7 +219,7 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
     directory = run.directory
     if as_json:
         report = run.report.to_json() if run.report else None
-        print_json({**describe_run(directory), "predictions": str(directory.predictions), "rank": report})
+        print_json({**describe_run(directory).to_json(), "predictions": str(directory.predictions), "rank": report})
     elif run.report is not None:
         narrate("")
         print_rank(run.report)

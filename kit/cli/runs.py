@@ -17,9 +17,10 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="An id, or the p
 @app.command("list")
 def list_(runs: RunsOption = Path("runs"), json: JsonOption = False) -> None:
     """All runs, newest first."""
-    from kit.run_dir import all_runs, describe_run
+    from kit.run_dir import all_runs
+    from kit.watch.run_summary import describe_run
 
-    found = [describe_run(run) for run in all_runs(runs)]
+    found = [describe_run(run).to_json() for run in all_runs(runs)]
     if json:
         print_json({"runs": found})
     elif not found:
@@ -32,9 +33,10 @@ def list_(runs: RunsOption = Path("runs"), json: JsonOption = False) -> None:
 @app.command("show")
 def show(run: RunArgument, runs: RunsOption = Path("runs"), json: JsonOption = False) -> None:
     """State, progress and files of one run."""
-    from kit.run_dir import describe_run, find_run
+    from kit.run_dir import find_run
+    from kit.watch.run_summary import describe_run
 
-    description = describe_run(find_run(run, runs))
+    description = describe_run(find_run(run, runs)).to_json()
     if json:
         print_json(description)
     else:

@@ -25,7 +25,8 @@ from kit.errors import KitError
 from kit.run_dir import RunDirectory
 from kit.watch.log_reader import Reading, follow
 from kit.watch.processes import Started, start_detached
-from kit.watch.run_list import RunSummary, follow_runs
+from kit.watch.run_list import follow_runs
+from kit.watch.run_summary import RunSummary
 
 Follow = Callable[[RunDirectory, Callable[[Reading], None], threading.Event], None]
 NO_READING = Reading()

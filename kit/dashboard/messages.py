@@ -5,7 +5,7 @@ from pathlib import Path
 from textual.message import Message
 
 from kit.watch.log_reader import Reading
-from kit.watch.run_list import RunSummary
+from kit.watch.run_summary import RunSummary
 
 
 class RunRead(Message):

@@ -7,7 +7,6 @@ from functools import cached_property
 from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.evaluation import Evaluator
-from kit.events import PhaseFinished, PhaseReused, RunFinished, RunStarted, read_events
 from kit.files import read_json, sha256_of_file
 from kit.pipeline.compute import compute_differences, recorded_environment
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
@@ -18,6 +17,7 @@ from kit.results import ResultsFile
 from kit.run_dir import RunDirectory
 from kit.submission.readiness import missing_step
 from kit.submission.selection import Scored
+from kit.watch.run_summary import read_state
 
 CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
 
@@ -50,7 +50,7 @@ def require_finished(run: RunDirectory) -> None:
         raise InputError(f"{run.id} is no run of a recipe but of a {resolved['kind']}", hint="name a run of `kit runs list`")
     if run.is_locked:
         raise InputError(f"a process is working on run {run.id}", hint="wait until it has finished")
-    if step := _missing_step(run):
+    if step := missing_step(run, read_state(run)):
         raise InputError(f"run {run.id} is not finished: {step}", hint=CONTINUE_HINT)
     if sha256_of_file(run.weights) != run.weights_sha256:
         raise InputError(
@@ -97,20 +97,3 @@ def require_predictions(run: RunDirectory, pool: Pool, accuracies: Iterable[floa
             f"run {run.id}: {run.predictions.name} does not agree with the scores",
             hint=f"run `kit evaluate {run.id}`: it writes the predictions anew from the scores",
         )
-
-
-def _missing_step(run: RunDirectory) -> str | None:
-    phases: tuple[str, ...] = ()
-    done: set[str] = set()
-    finished = False
-    for event in read_events(run.events):
-        match event:
-            case RunStarted():
-                phases = event.phases
-            case PhaseFinished() | PhaseReused():
-                done.add(event.phase)
-            case RunFinished():
-                finished = True
-            case _:
-                pass
-    return missing_step(run, phases=phases, done=done, finished=finished)

@@ -139,9 +139,7 @@ def what_is_missing(run: RunDirectory, state: RunState) -> str:
         return str(error)
     if kind != "recipe":
         return f"this is no run of a recipe but of a {kind}: there is nothing to submit"
-    done = [phase.name for phase in state.phases if phase.status in ("done", "reused")]
-    phases = [phase.name for phase in state.phases]
-    return missing_step(run, phases=phases, done=done, finished=state.outcome == "finished") or ""
+    return missing_step(run, state)
 
 
 def new_archive_path(run: RunDirectory, runs: Path) -> Path:

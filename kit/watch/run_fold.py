@@ -120,6 +120,7 @@ class RunFold:
         if self._evaluation is not None:
             self._evaluation = EvaluationState(**{**self._evaluation.__dict__, "accuracies": self._accuracies.curve})
         return RunState(
+            kind="recipe" if start is None else start.run_kind,
             recipe="" if start is None else start.recipe,
             profile="" if start is None else start.profile,
             seed=None if start is None else start.seed,

@@ -1,53 +1,20 @@
 """The list of runs: found at once, described in the background, looked at again as rarely as their state allows."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from kit.errors import StorageError
-from kit.files import read_json
-from kit.run_dir import RunDirectory
+from kit.run_dir import RunDirectory, runs_by_path
 from kit.watch.liveness import Liveness
 from kit.watch.log_reader import BREATH, HEAD_START, LogReader, first_look, is_long
 from kit.watch.run_state import RunState
+from kit.watch.run_summary import RunSummary, summarize
 
 INTERVAL = 1.0
 SETTLED_INTERVAL = 5.0
 POST_EVERY = 0.25
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A row of the list of runs. `known` is false until the run was looked at."""
-
-    run: RunDirectory
-    status: str = ""
-    """`queued`, `running`, `finished`, `stopped`, `crashed`, or `damaged`."""
-    recipe: str = ""
-    profile: str = ""
-    state: RunState = field(default_factory=RunState)
-    created: float = 0.0
-    known: bool = False
-    problem: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.run.id
-
-    @property
-    def pearson(self) -> float | None:
-        """Rank so far, or in the end."""
-        figures = self.state.rank_figures
-        return None if figures is None or figures.pearson is None else figures.pearson[0]
-
-    @property
-    def kendall(self) -> float | None:
-        """Rank so far, or in the end."""
-        figures = self.state.rank_figures
-        return None if figures is None or figures.kendall is None else figures.kendall[0]
 
 
 class _Watched:
@@ -58,7 +25,6 @@ class _Watched:
         self.created = created
         self.reader = LogReader(run.events, curves=False)
         self.liveness = Liveness(run)
-        self.names: tuple[str, str] | None = None
         self.summary = RunSummary(run, created=created)
         self.due = 0.0
         self.looked_at = False
@@ -82,15 +48,8 @@ class _Watched:
         return self._tell(self.reader.fold.state(), self.reader.problem, now)
 
     def _tell(self, state: RunState, problem: str, now: float) -> bool:
-        status = self.liveness.status(state.outcome)
-        if self.names is None:
-            try:
-                self.names = _names(self.run)
-            except StorageError as error:
-                status, problem = "damaged", str(error)
-        self.due = now + self._pause(status)
-        recipe, profile = self.names or (state.recipe, state.profile)
-        summary = RunSummary(self.run, status, recipe, profile, state, self.created, True, problem)
+        summary = summarize(self.run, state, self.liveness, created=self.created, problem=problem)
+        self.due = now + self._pause(summary.status)
         changed = summary != self.summary
         self.summary = summary
         return changed
@@ -133,25 +92,6 @@ def follow_runs(
 def _find(runs: Path) -> tuple[dict[Path, float], str]:
     """Run directories with the time they were made, and why the folder cannot be read."""
     try:
-        return dict(_entries(runs)), ""
-    except FileNotFoundError:
-        return {}, ""
-    except OSError as error:
-        return {}, f"cannot read {runs}: {error.strerror}"
-
-
-def _entries(runs: Path) -> Iterator[tuple[Path, float]]:
-    with os.scandir(runs) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            try:
-                yield path, (path / "resolved.json").stat().st_mtime
-            except OSError:
-                continue
-
-
-def _names(run: RunDirectory) -> tuple[str, str]:
-    resolved = read_json(run.resolved, kind=str, profile=dict)
-    recipe = resolved.get("recipe")
-    name = recipe.get("name", "") if isinstance(recipe, dict) else resolved["kind"]
-    return str(name), str(resolved["profile"].get("name", ""))
+        return runs_by_path(runs), ""
+    except StorageError as error:
+        return {}, str(error)

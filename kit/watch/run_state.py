@@ -79,6 +79,7 @@ class RunState:
     """A run as of its last event that was read. `complete` is false while the log's middle is still being read."""
 
     outcome: Outcome = "queued"
+    kind: str = "recipe"
     recipe: str = ""
     profile: str = ""
     seed: int | None = None
@@ -121,11 +122,14 @@ class RunState:
 
     @property
     def passes_done(self) -> int:
+        """Of an evaluation, which trains nothing: sub-networks."""
+        if self.kind == "evaluation":
+            return 0 if self.evaluation is None else self.evaluation.done
         return sum(phase.passes_done for phase in self.phases)
 
     @property
     def fraction(self) -> float | None:
-        """Done part of training, 0..1; None before a run says how much there is."""
+        """Done part of the passes, 0..1; None before a run says how much there is."""
         return min(1.0, self.passes_done / self.passes) if self.passes else None
 
     @property

@@ -22,10 +22,11 @@ from textual.widgets import Button, Input
 from kit.dashboard.screens.start import StartScreen
 from kit.dashboard.widgets.dialogs import Confirm
 from kit.errors import KitError
-from kit.run_dir import RunDirectory, describe_run
+from kit.run_dir import RunDirectory
 from kit.submission.checks import check_archive
 from kit.watch.processes import KIT, run_json, start_detached
 from kit.watch.run_actions import continue_arguments
+from kit.watch.run_summary import describe_run
 
 TINY = (
     "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=120 "
@@ -142,7 +143,7 @@ class TestRuns:
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("n")
             await pilot.pause(0.3)
-            assert run.is_locked or describe_run(run)["state"] == "finished"
+            assert run.is_locked or describe_run(run).status == "finished"
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
@@ -151,7 +152,7 @@ class TestRuns:
                 await pilot.press("r")
                 await wait_for(pilot, lambda: app.reading.status in ("running", "finished"), 60)
         # The dashboard is gone; the run is not.
-        wait(lambda: describe_run(run)["state"] == "finished")
+        wait(lambda: describe_run(run).status == "finished")
         assert small.run.joinpath("predictions.json").exists()
 
     def test_continuing_finds_the_same_run(self, small: Any, kit: Callable[..., Any]) -> None:
@@ -177,7 +178,7 @@ class TestRuns:
             os.killpg(parent.pid, signal.SIGKILL)
             parent.wait()
         assert run.is_locked
-        wait(lambda: describe_run(run)["state"] == "finished")
+        wait(lambda: describe_run(run).status == "finished")
 
     def test_what_a_failed_start_said_lies_in_its_log(self, tmp_path: Path) -> None:
         started = start_detached("no/such [recipe]", ["run", "recipe", "no-such-recipe"], runs=tmp_path)
@@ -267,7 +268,7 @@ def test_a_newcomer_does_the_job_in_a_real_terminal(tmux: Callable[..., str], tm
     tmux("q")
     see("left with 0", 30)
     (run,) = [path for path in (tmp_path / "runs").iterdir() if (path / "resolved.json").exists()]
-    assert describe_run(RunDirectory(run))["state"] == "finished"
+    assert describe_run(RunDirectory(run)).status == "finished"
     (archive,) = tmp_path.rglob("*.tar")
     assert check_archive(archive).ok
 

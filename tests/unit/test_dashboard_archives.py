@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from synthetic_archive import data_members, synthetic, whole
 
 from kit.dashboard.submission_jobs import check_sample, last_lines, reproduced_rows
-from kit.errors import InputError, StorageError
-from kit.pipeline.scored_run import _missing_step
+from kit.errors import InputError, KitError, StorageError
+from kit.pipeline.scored_run import require_finished
 from kit.run_dir import RunDirectory
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
@@ -187,7 +187,9 @@ class TestMissing:
             while reader.poll():
                 pass
             missing = what_is_missing(run, reader.reading("").state)
-            assert missing == (_missing_step(run) or "")
+            with pytest.raises(KitError) as refused:
+                require_finished(run)
+            assert str(refused.value).endswith(f"not finished: {missing}") == bool(missing)
             told.add(missing)
         assert len(told) > 5
         assert missing == ("" if weights else "the final weights are missing")

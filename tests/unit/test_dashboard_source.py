@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from kit.errors import StorageError
 from kit.events import EventLog, Note, RunFinished, RunStarted, StepDone, from_line, to_line
-from kit.run_dir import RunDirectory, describe_run
+from kit.run_dir import RunDirectory
 from kit.watch.event_text import clock, describe, report_value
 from kit.watch.liveness import Liveness, check_may_signal, holder
 from kit.watch.log_reader import FULL, MAX_LINE, LogReader, Reading, first_look, follow, is_sampled
 from kit.watch.replay import replay
-from kit.watch.run_list import RunSummary, follow_runs
+from kit.watch.run_list import follow_runs
 from kit.watch.run_state import RunState
+from kit.watch.run_summary import RunSummary, describe_run
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "runs"
 FASHION = RunDirectory(DATA / "full-fashion-s0")
@@ -55,7 +56,7 @@ def start(**values: object) -> RunStarted:
 class TestReading:
     def test_the_recorded_run_is_read_to_its_end(self) -> None:
         state = read_all(FASHION.events).fold.state()
-        known = describe_run(FASHION)
+        known = describe_run(FASHION).to_json()
         assert state.outcome == "finished"
         assert state.passes_done == known["passes_done"] == state.passes
         assert state.loss == pytest.approx(known["loss"])
@@ -321,8 +322,8 @@ class TestStatus:
     def test_runs_are_listed_with_what_kit_runs_says_of_them(self, run: RunDirectory) -> None:
         run.events.write_text("".join(to_line(event) + "\n" for event in (start(), step(3))))
         listed = listed_runs(run.path.parent)
-        assert [(item.id, item.status, item.recipe) for item in listed] == [("r", describe_run(run)["state"], "x")]
-        assert listed[0].state.passes_done == describe_run(run)["passes_done"]
+        assert [(item.id, item.status, item.recipe) for item in listed] == [("r", describe_run(run).status, "x")]
+        assert listed[0].state.passes_done == describe_run(run).state.passes_done
 
     def test_a_damaged_run_is_listed_as_damaged(self, run: RunDirectory) -> None:
         run.resolved.write_text("{")

@@ -13,12 +13,12 @@ from kit.run_dir import (
     RunDirectory,
     all_runs,
     check_same_settings,
-    describe_run,
     find_run,
     remove_run,
     require_directory,
     write_environment,
 )
+from kit.watch.run_summary import describe_run
 
 CODES = ("1" * 52, "2" * 52)
 
@@ -76,7 +76,7 @@ FINISHED_A = PhaseFinished(phase="A", key="k", steps=5, loss=1.0)
     ],
 )
 def test_state_and_progress_come_from_the_events(make, events, state, passes):
-    described = describe_run(make("r", *events))
+    described = describe_run(make("r", *events)).to_json()
     assert (described["state"], described["passes_done"]) == (state, passes)
     assert (described["run"], described["recipe"], described["profile"], described["seed"]) == ("r", "full", "nano", 3)
 
@@ -85,10 +85,10 @@ def test_a_run_that_is_locked_is_running_and_stays(make):
     run = make("r", started())
     assert not run.is_locked
     with run.locked():
-        assert run.is_locked and describe_run(run)["state"] == "running"
+        assert run.is_locked and describe_run(run).status == "running"
         with pytest.raises(StorageError, match="in use by another process"):
             remove_run(run)
-    assert run.path.exists() and describe_run(run)["state"] == "crashed"
+    assert run.path.exists() and describe_run(run).status == "crashed"
     remove_run(run)
     assert not run.path.exists()
 

@@ -22,7 +22,7 @@ from kit.errors import KitError
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
 from kit.watch.run_actions import continue_arguments, remove, stop_run
-from kit.watch.run_list import RunSummary
+from kit.watch.run_summary import RunSummary
 from kit.watch.text import count, duration, number, percent, shown_path
 
 STYLES = {"running": "good", "stopped": "warn", "crashed": "bad", "damaged": "bad", "queued": "muted"}

@@ -4,8 +4,8 @@ from textual.content import Content
 
 from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
 from kit.watch.event_text import clock, report_value
-from kit.watch.run_list import RunSummary
 from kit.watch.run_state import PhaseState, RunState
+from kit.watch.run_summary import RunSummary
 from kit.watch.text import clean, count, duration, number, percent, shown_path
 
 Part = str | tuple[str, str]

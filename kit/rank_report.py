@@ -129,8 +129,10 @@ class RankReport:
             raise InputError(f"this is no rank report: {error!r}"[:200]) from error
 
 
-def read_figures(document: Any) -> dict[Metric, Interval]:
-    """The figures that a report, an opponent in it or a rank event holds; those that are absent or damaged are left out."""
+def read_figures(document: Any, *keys: str) -> dict[Metric, Interval]:
+    """The figures that a document holds, or what lies in it under `keys`; those that are absent or damaged are left out."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
     figures: dict[Metric, Interval] = {}
     for metric in METRICS if isinstance(document, Mapping) else ():
         try:

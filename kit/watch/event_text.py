@@ -24,6 +24,7 @@ from kit.events import (
     TrainingDone,
     UnknownEvent,
 )
+from kit.rank_report import Metric, read_figures
 
 
 def describe(event: Event) -> str:
@@ -83,8 +84,8 @@ def _milestone(event: Event) -> str:
         case EvaluationFinished():
             return f"scored {event.subnets:,} sub-networks: {event.predictions}"
         case RankSoFar():
-            figures = _rank({"pearson": event.pearson, "kendall": event.kendall})
-            return f"rank of the first {event.scored:,}: {figures}"
+            figures = {"pearson": event.pearson, "kendall": event.kendall}
+            return f"rank of the first {event.scored:,}: {_rank(figures)}"
         case RankMeasured():
             return f"rank measured against {event.truth}: {_rank(event.report)}"
         case RunFinished():
@@ -96,8 +97,6 @@ def _milestone(event: Event) -> str:
 
 
 def _rank(report: dict[str, Any]) -> str:
-    shown = []
-    for name in ("pearson", "kendall"):
-        value = report_value(report, name, "value")
-        shown.append(f"{name} {value:.3f}" if value is not None else f"{name} -")
-    return ", ".join(shown)
+    figures = read_figures(report)
+    shown: tuple[Metric, ...] = ("pearson", "kendall")
+    return ", ".join(f"{name} {figures[name].value:.3f}" if name in figures else f"{name} -" for name in shown)

@@ -18,6 +18,8 @@ from kit.watch.pool_rows import PoolRows, Progress, quiet, rank_errors
 from kit.watch.run_files import PoolView
 
 METRICS: tuple[Metric, ...] = ("kendall", "pearson", "spearman")
+RANKED_BY: tuple[Metric, ...] = ("kendall", "pearson")
+"""Those that every screen has room for."""
 METRIC_TITLES: dict[Metric, str] = {
     "kendall": "Kendall τ",
     "pearson": "Pearson r",

@@ -1,8 +1,7 @@
 """What a run's events add up to: the one value that every screen shows. Knows nothing of terminals or files."""
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from kit.events import (
     CandidateReplaced,
@@ -10,6 +9,7 @@ from kit.events import (
     RankMeasured,
     RankSoFar,
 )
+from kit.rank_report import Interval, read_figures
 from kit.watch.series import NO_CURVE, Curve
 
 Outcome = Literal["queued", "running", "finished", "stopped"]
@@ -70,8 +70,8 @@ class RankFigures:
 
     final: bool
     scored: int
-    kendall: tuple[float, float, float] | None
-    pearson: tuple[float, float, float] | None
+    kendall: Interval | None
+    pearson: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +150,5 @@ class RunState:
             report, scored, final = {"pearson": event.pearson, "kendall": event.kendall}, event.scored, False
         else:
             return None
-        return RankFigures(final, scored, _interval(report, "kendall"), _interval(report, "pearson"))
-
-
-def _interval(report: dict[str, Any], name: str) -> tuple[float, float, float] | None:
-    figure = report.get(name)
-    values = [figure.get(key) for key in ("value", "low", "high")] if isinstance(figure, dict) else []
-    numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
-    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
+        figures = read_figures(report)
+        return RankFigures(final, scored, figures.get("kendall"), figures.get("pearson"))

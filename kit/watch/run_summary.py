@@ -51,13 +51,13 @@ class RunSummary:
     def pearson(self) -> float | None:
         """Rank so far, or in the end."""
         figures = self.state.rank_figures
-        return None if figures is None or figures.pearson is None else figures.pearson[0]
+        return None if figures is None or figures.pearson is None else figures.pearson.value
 
     @property
     def kendall(self) -> float | None:
         """Rank so far, or in the end."""
         figures = self.state.rank_figures
-        return None if figures is None or figures.kendall is None else figures.kendall[0]
+        return None if figures is None or figures.kendall is None else figures.kendall.value
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `kit runs list --json`."""

@@ -24,6 +24,7 @@ from kit.events import (
     SubnetEvaluated,
     UnknownEvent,
 )
+from kit.rank_report import Interval
 from kit.watch.run_curves import joined, phase_curves
 from kit.watch.run_fold import RunFold
 from kit.watch.run_state import RunState
@@ -225,7 +226,7 @@ class TestWhatIsShown:
         state = fold(started("A"), RankSoFar(time=1, scored=10, n=5, pearson=figure, kendall=figure))
         assert state.rank_figures is not None
         assert (state.rank_figures.final, state.rank_figures.scored) == (False, 10)
-        assert state.rank_figures.kendall == (0.5, 0.1, 0.8)
+        assert state.rank_figures.kendall == Interval(0.5, 0.1, 0.8)
 
     @pytest.mark.parametrize("figure", [{}, {"value": "x"}, {"value": math.nan, "low": 0, "high": 1}, {"value": 1.0}])
     def test_a_rank_without_figures_shows_none(self, figure: dict) -> None:

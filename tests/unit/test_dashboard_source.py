@@ -63,7 +63,7 @@ class TestReading:
         assert [phase.status for phase in state.phases] == ["done"] * 12
         assert state.rank_figures is not None
         assert state.rank_figures.kendall is not None
-        assert state.rank_figures.kendall[0] == known["kendall"]
+        assert state.rank_figures.kendall.value == known["kendall"]
 
     @settings(max_examples=25)
     @given(cuts=st.lists(st.integers(0, 200_000), max_size=12))

@@ -128,6 +128,9 @@ def test_what_is_no_report_is_told(change):
 def test_figures_that_are_absent_or_damaged_are_left_out():
     whole = {"value": 0.5, "low": 0.25, "high": 0.75}
     assert read_figures({"pearson": whole, "kendall": {"value": 0.5}, "other": 3}) == {"pearson": Interval(0.5, 0.25, 0.75)}
+    report = {"baselines": {"macs": {"kendall": whole}}}
+    assert read_figures(report, "baselines", "macs") == {"kendall": Interval(0.5, 0.25, 0.75)}
+    assert read_figures(report, "baselines", "depth") == read_figures(report, "n", "macs") == {}
     assert read_figures(None) == read_figures([]) == read_figures({"pearson": 3}) == {}
     assert f"{Interval(0.5, -0.25, 0.75):+.2f}" == "+0.50 [-0.25, +0.75]"
 

@@ -19,9 +19,11 @@ from kit.dashboard.widgets.plot import COLOURS, CurveView, Line
 from kit.dashboard.widgets.table import Cell, Column, VirtualTable
 from kit.errors import StorageError
 from kit.files import read_json
+from kit.rank_report import Interval, Metric, read_figures
+from kit.ranking.opponents import label_of
 from kit.run_dir import RunDirectory
-from kit.watch.event_text import report_value
 from kit.watch.log_reader import LogReader
+from kit.watch.rank_data import METRIC_TITLES, RANKED_BY
 from kit.watch.run_curves import joined, phase_curves
 from kit.watch.run_state import RunState
 from kit.watch.text import count, duration, number
@@ -143,12 +145,10 @@ def comparison(states: list[RunState], settings: list[dict[str, Any]]) -> list[l
         rows.append([(name, "muted"), *((value, style) for value in values)])
 
     add("state", [state.outcome for state in states])
-    for key, title in (("kendall", "Kendall τ"), ("pearson", "Pearson r")):
-        add(title, [_interval(state, key) for state in states])
-        add(
-            "  multiply-adds alone",
-            [number(_rank(state, "baselines", "macs", key, "value")) for state in states],
-        )
+    for metric in RANKED_BY:
+        own, counted = ([_figure(state, metric, *keys) for state in states] for keys in ((), ("baselines", "macs")))
+        add(METRIC_TITLES[metric], [_interval(figure) for figure in own])
+        add(f"  {label_of('macs')} alone", [number(figure.value if figure else None) for figure in counted])
     add("last loss", [number(state.loss, 4) for state in states])
     add("passes", [count(state.passes_done) for state in states])
     add("worked", [duration(state.elapsed) for state in states])
@@ -177,10 +177,9 @@ def flatten(value: Any, where: str = "") -> Iterator[tuple[str, object]]:
         yield where, value
 
 
-def _rank(state: RunState, *keys: str) -> float | None:
-    return None if state.rank is None else report_value(state.rank.report, *keys)
+def _figure(state: RunState, metric: Metric, *keys: str) -> Interval | None:
+    return read_figures(state.rank and state.rank.report, *keys).get(metric)
 
 
-def _interval(state: RunState, key: str) -> str:
-    value, low, high = (_rank(state, key, part) for part in ("value", "low", "high"))
-    return "-" if value is None else f"{number(value)} [{number(low)}, {number(high)}]"
+def _interval(figure: Interval | None) -> str:
+    return "-" if figure is None else f"{figure:.3f}"

@@ -111,8 +111,7 @@ def nothing_to_rank(view: PoolView, reading: Reading, has_run: bool, problem: st
     parts: list[Part] = [(f"{title}\n", "bold $text-warning" if has_run else "bold"), "\n", *(f"{line}\n" for line in lines)]
     figures = reading.state.rank_figures
     if figures is not None and figures.kendall is not None:
-        value, low, high = figures.kendall
-        parts += ["\n", f"The run itself measured Kendall τ {value:+.3f} [{low:+.3f}, {high:+.3f}].\n"]
+        parts += ["\n", f"The run itself measured Kendall τ {figures.kendall:+.3f}.\n"]
     return Content.assemble(*parts)
 
 

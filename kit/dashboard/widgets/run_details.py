@@ -3,7 +3,9 @@
 from textual.content import Content
 
 from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
-from kit.watch.event_text import clock, report_value
+from kit.rank_report import read_figures
+from kit.watch.event_text import clock
+from kit.watch.rank_data import METRIC_TITLES, RANKED_BY
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.run_summary import RunSummary
 from kit.watch.text import clean, count, duration, number, percent, shown_path
@@ -45,14 +47,13 @@ def rank_lines(state: RunState) -> list[Part]:
     """The rank figures with their intervals, and the strongest opponent."""
     if state.rank is None:
         return [("rank      ", "$text-muted"), "not measured yet\n"]
-    report = state.rank.report
+    own, counted = read_figures(state.rank.report), read_figures(state.rank.report, "baselines", "macs")
     parts: list[Part] = []
-    for name, title in (("kendall", "Kendall τ"), ("pearson", "Pearson r")):
-        value = report_value(report, name, "value")
-        low, high = report_value(report, name, "low"), report_value(report, name, "high")
-        opponent = report_value(report, "baselines", "macs", name, "value")
-        parts += [(f"{title:<10}", "$text-muted"), (number(value), "bold")]
-        parts += [f" [{number(low)}, {number(high)}]", (f"  (MACs {number(opponent)})\n", "$text-muted")]
+    for name in RANKED_BY:
+        figure, opponent = own.get(name), counted.get(name)
+        value, ends = (f"{figure.value:.3f}", f" [{figure.low:.3f}, {figure.high:.3f}]") if figure else ("-", "")
+        parts += [(f"{METRIC_TITLES[name]:<10}", "$text-muted"), (value, "bold"), ends]
+        parts += [(f"  (MACs {number(opponent.value if opponent else None)})\n", "$text-muted")]
     return parts
 
 

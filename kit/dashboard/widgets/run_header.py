@@ -130,8 +130,8 @@ def rank_so_far(state: RunState) -> str:
     figures = state.rank_figures
     if figures is None or figures.kendall is None:
         return ""
-    value, low, high = figures.kendall
-    return f"{value:+.3f} [{low:.3f}, {high:.3f}]" + ("" if figures.final else f" after {figures.scored:,}")
+    tau = figures.kendall
+    return f"{tau.value:+.3f} [{tau.low:.3f}, {tau.high:.3f}]" + ("" if figures.final else f" after {figures.scored:,}")
 
 
 def _rate(value: float | None) -> str:

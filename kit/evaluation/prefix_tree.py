@@ -2,13 +2,13 @@
 
 Train-mode BN uses batch statistics, so a block's activations and calibrated statistics depend on the stem and the blocks up
 to it alone. The tree of architectures is walked depth first, one batch of images at a time: memory is one activation per
-branching level, the statistics live in the nodes. Siblings share even more: convolution and BN act on each output channel by
+branching level, and the statistics of every node. Siblings share even more: convolution and BN act on each output channel by
 itself, so the narrower of two blocks with the same input is the leading channels of the wider one, as long as their inner
 widths agree; and their first convolutions are leading channels of the widest one in any case.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -139,15 +139,6 @@ class Statistics:
     variance: Tensor
 
 
-@dataclass(slots=True)
-class Node:
-    """A place in the tree: what follows it, and the calibrated statistics of the layers that its children share."""
-
-    children: dict[Piece, "Node"] = field(default_factory=dict)
-    ends: list[int] = field(default_factory=list)
-    statistics: dict[tuple[object, ...], Statistics] = field(default_factory=dict)
-
-
 class CalibratedTree:
     """Architectures of one supernet, calibrated on the calibration batches of `images` when the tree is made."""
 
@@ -162,7 +153,8 @@ class CalibratedTree:
         self.network: Any = network  # timm's layers have no precise types
         self.images = images
         self.tick = tick
-        self.root = _node(grow(enumerate(architectures)))
+        self.root = grow(enumerate(architectures))
+        self._statistics: dict[tuple[object, ...], Statistics] = {}
         self._momentum: float | None = None
         for number, batch in enumerate(images.calibration, 1):
             # An average over batches is a momentum of 1 / n at the n-th, in nn.BatchNorm2d too.
@@ -187,7 +179,7 @@ class CalibratedTree:
                     self.tick()
                 del step
 
-    def _expand(self, node: Node, x: Tensor, take: TakeLogits | None) -> Iterator[tuple[Node, Tensor]]:
+    def _expand(self, node: PathTree, x: Tensor, take: TakeLogits | None) -> Iterator[tuple[PathTree, Tensor]]:
         """Children of a node with their activations, one after another."""
         if node.ends and take is not None:
             take(node.ends, self.network.forward_head(x))
@@ -202,13 +194,13 @@ class CalibratedTree:
                 del output
                 yield node.children[piece], held_output.pop()
 
-    def _stem(self, family: list[Piece], node: Node, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+    def _stem(self, family: list[Piece], node: PathTree, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
         network = self.network
         widest = max(piece.out_channels for piece in family)
         x = F.relu(self._conv_bn(network.conv1, network.bn1, x, widest, node, ("stem",)), inplace=True)
         return _narrowed([network.maxpool(x)], family)
 
-    def _block(self, family: list[Piece], node: Node, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+    def _block(self, family: list[Piece], node: PathTree, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
         """A block at all widths of its family: each part is computed once, at the largest width that is asked for."""
         place = family[0].stage, family[0].block
         block = self.network.stages[place[0]][place[1]]
@@ -231,13 +223,13 @@ class CalibratedTree:
             yield from _narrowed(held, alike)
 
     def _conv_bn(
-        self, conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor, channels: int, node: Node, key: tuple[object, ...]
+        self, conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor, channels: int, node: PathTree, key: tuple[object, ...]
     ) -> Tensor:
         """Convolution and BN with the statistics under `key`, which take the batch in while calibrating."""
-        if key not in node.statistics:
+        if (node, *key) not in self._statistics:
             blank = torch.zeros(channels, device=x.device, dtype=bn.weight.dtype)
-            node.statistics[key] = Statistics(blank, torch.ones_like(blank))
-        own = node.statistics[key]
+            self._statistics[node, *key] = Statistics(blank, torch.ones_like(blank))
+        own = self._statistics[node, *key]
         scale, shift = bn.weight[:channels], bn.bias[:channels]
         if self.images.fold and self._momentum is None:
             factor = scale * torch.rsqrt(own.variance + bn.eps)
@@ -262,7 +254,3 @@ def _leading_channels(x: Tensor, channels: int) -> Tensor:
         return x
     channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return x[:, :channels].contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def _node(tree: PathTree) -> Node:
-    return Node({piece: _node(child) for piece, child in tree.children.items()}, tree.ends)

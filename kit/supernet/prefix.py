@@ -17,9 +17,9 @@ class Piece:
     out_channels: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PathTree:
-    """Paths by common prefix; `ends` are the positions of those whose last block is here."""
+    """Paths by common prefix; `ends` are the positions of those whose last block is here. Each node is itself alone."""
 
     children: dict[Piece, "PathTree"] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)

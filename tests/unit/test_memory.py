@@ -15,7 +15,8 @@ SWEEP = """
 import json, random, resource, sys
 import torch
 from kit.data import Batch
-from kit.evaluation import EvaluationImages, plan_units, score_unit
+from kit.evaluation import EvaluationImages, plan_units
+from kit.evaluation.prefix_tree import score_unit
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet
 

@@ -1,10 +1,11 @@
 """What the constraint candidates cost: maintaining the group against a whole CPT step."""
 
-import time
+from itertools import count
 from typing import Any
 
 import torch
 
+from kit.benchmark.timing import measure, timed
 from kit.methods import Scope
 from kit.methods.candidates import CandidatePhase, CandidateSampler
 from kit.pool import draw_pool
@@ -14,8 +15,13 @@ from kit.supernet import ElasticResNet
 from kit.training.separate_step import separate_backward
 
 
-def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps: int) -> dict[str, Any]:
-    """Time `steps` CPT steps (1 + 10 paths, no optimizer) and the upkeep of a full group with 100 recent sub-networks."""
+def benchmark_candidates(
+    profile: Profile, *, batch: int, resolution: int, steps: int, repeats: int, seconds: float
+) -> dict[str, Any]:
+    """Time `steps` CPT steps (1 + 10 paths, no optimizer) against the upkeep of a full group with 100 recent ones.
+
+    Upkeep differs from step to step, so a round has several; `ratio` is upkeep over steps.
+    """
     generator = torch.Generator().manual_seed(derive_seed("benchmark"))
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator).train()
     images = torch.randn(batch, 3, resolution, resolution, generator=generator)
@@ -27,21 +33,27 @@ def benchmark_candidates(profile: Profile, *, batch: int, resolution: int, steps
     sampler.group.restore_recent(
         [profile.published_space.sample(derive_random("benchmark", index)) for index in range(phase.recent)]
     )
-    step_seconds = upkeep_seconds = 0.0
-    for step in range(steps):
-        started = time.perf_counter()
-        separate_backward(network, images, labels, sampler.paths(step))
-        step_seconds += time.perf_counter() - started
-        started = time.perf_counter()
-        sampler.finish_step(step)
-        upkeep_seconds += time.perf_counter() - started
+    trained, kept = count(), count()
+
+    def train() -> None:
+        for _ in range(steps):
+            separate_backward(network, images, labels, sampler.paths(next(trained)))
+
+    def keep() -> None:
+        for _ in range(steps):
+            sampler.finish_step(next(kept))
+
+    found = measure([timed(train), timed(keep)], repeats=repeats, seconds=seconds)
+    ratio = found.ratio(1, 0)
     return {
         "profile": profile.name,
         "batch": batch,
         "resolution": resolution,
         "threads": torch.get_num_threads(),
         "steps": steps,
-        "step_seconds": step_seconds / steps,
-        "upkeep_seconds": upkeep_seconds / steps,
-        "share": upkeep_seconds / (step_seconds + upkeep_seconds),
+        "step_seconds": found.seconds(0) / steps,
+        "upkeep_seconds": found.seconds(1) / steps,
+        "share": ratio.value / (1 + ratio.value),
+        **ratio.document(),
+        **found.document(),
     }

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kit.benchmark.timing import paired, times_in_turn
+from kit.benchmark.timing import measure, shares, timed, together
 from kit.randomness import derive_random, derive_seed
 from kit.recipe import Profile
 from kit.search_space import SearchSpace
@@ -17,7 +17,7 @@ from kit.training import Path, separate_backward, shared_backward
 SSE_DEPTHS = ("22", "23", "24")
 
 
-def benchmark_step(profile: Profile, *, batch: int, resolution: int, repeats: int) -> dict[str, Any]:
+def benchmark_step(profile: Profile, *, batch: int, resolution: int, repeats: int, seconds: float) -> dict[str, Any]:
     """Forward and backward passes (no optimizer) of one step of each kind, synthetic images, in turn in one process.
 
     `ratio` is separate over shared; `static_ratio` is elastic over plain timm networks of the same shapes, both separate;
@@ -28,16 +28,20 @@ def benchmark_step(profile: Profile, *, batch: int, resolution: int, repeats: in
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).train()
     images = torch.randn(batch, 3, resolution, resolution, generator=generator)
     labels = torch.randint(profile.num_classes, (batch,), generator=generator)
-    document: dict[str, Any] = {
+    kinds = step_paths(profile)
+    timed_kinds = zip(kinds.items(), shares(seconds, len(kinds)), strict=True)
+    rows = {
+        kind: _measure(network, images, labels, paths, repeats=repeats, seconds=share)
+        for (kind, paths), share in timed_kinds
+    }
+    return {
         "profile": profile.name,
         "batch": batch,
         "resolution": resolution,
         "threads": torch.get_num_threads(),
-        "repeats": repeats,
+        **together(rows),
+        **rows,
     }
-    for kind, paths in step_paths(profile).items():
-        document[kind] = _measure(network, images, labels, paths, repeats)
-    return document
 
 
 def step_paths(profile: Profile) -> dict[str, list[Path]]:
@@ -59,23 +63,21 @@ def _draw(kind: str, space: SearchSpace, weights: list[float]) -> list[Path]:
     return [Path(space.sample(derive_random("benchmark", kind, i)), weight) for i, weight in enumerate(weights)]
 
 
-def _measure(network: ElasticResNet, images: Tensor, labels: Tensor, paths: list[Path], repeats: int) -> dict[str, float]:
+def _measure(
+    network: ElasticResNet, images: Tensor, labels: Tensor, paths: list[Path], *, repeats: int, seconds: float
+) -> dict[str, Any]:
     plain = [extract_subnet(network, path.architecture) for path in paths]
     separate = partial(separate_backward, network, images, labels, paths)
     shared = partial(shared_backward, network, images, labels, paths)
     difference = _gradient_difference(network, separate, shared)
-    alone = partial(_plain_backward, plain, images, labels, paths)
-    separate_times, shared_times, plain_times = times_in_turn([separate, shared, alone], repeats=repeats)
-    timed, static = paired(separate_times, shared_times), paired(separate_times, plain_times)
+    ways = [timed(way) for way in (separate, shared, partial(_plain_backward, plain, images, labels, paths))]
+    found = measure(ways, repeats=repeats, seconds=seconds, compared=((0, 1), (0, 2)))
     return {
-        "shared_seconds": timed.second_seconds,
-        "separate_seconds": timed.first_seconds,
-        "ratio": timed.ratio,
-        "ratio_low": min(timed.ratios),
-        "ratio_high": max(timed.ratios),
-        "static_ratio": static.ratio,
-        "static_ratio_low": min(static.ratios),
-        "static_ratio_high": max(static.ratios),
+        "shared_seconds": found.seconds(1),
+        "separate_seconds": found.seconds(0),
+        **found.ratio(0, 1).document(),
+        **found.ratio(0, 2).document("static_ratio"),
+        **found.document(),
         "max_gradient_difference": difference,
     }
 

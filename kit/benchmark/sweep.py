@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.benchmark.timing import time_in_turn
+from kit.benchmark.timing import measure, timed
 from kit.costs import pool_costs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
@@ -30,11 +30,13 @@ def benchmark_sweep(
     calibration: int,
     validation: int,
     repeats: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """Calibrate and score `subnets` architectures of the pool's most frequent stage-1 variant both ways, in turn.
 
     Images are synthetic; `calibration` and `validation` count batches. Multiply-adds are counted for the whole pool at the
-    profile's own resolution, and the full pool's hours are scaled from the measured tree by them.
+    profile's own resolution, and the full pool's hours are scaled from the measured tree by them. `folding`: the tree over
+    the tree with BN folded into the convolutions.
     """
     generator = torch.Generator().manual_seed(derive_seed("benchmark"))
     network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
@@ -42,53 +44,43 @@ def benchmark_sweep(
     images = _images(generator, batch=batch, resolution=resolution, calibration=calibration, validation=validation)
     expected = _predictions_one_by_one(network, chosen, images)
     changed = int((_predictions_by_tree(network, chosen, images) != expected).sum())
-    folding = _folding(network, chosen, images, expected)
-    timed = time_in_turn(
-        lambda: list(evaluate_architectures(network, chosen, images)),
-        lambda: list(evaluate_prefix_tree(network, chosen, images)),
+    folded = replace(images, fold=True)
+    refolded = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
+    found = measure(
+        [
+            timed(lambda: list(evaluate_architectures(network, chosen, images))),
+            timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
+            timed(lambda: list(evaluate_prefix_tree(network, chosen, folded))),
+        ],
         repeats=repeats,
+        seconds=seconds,
+        warm=False,  # the predictions were
     )
     sizes = growth(network, pool, profile)
     counted = {name: sizes[-1][name] for name in ("macs_one_by_one", "macs_tree")}
     work = (calibration + validation) * batch
     subset_macs = tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution))
     per_image = profile.calibration.batches * profile.calibration.batch_size + 50_000
-    hours = timed.second_seconds / (subset_macs * work) * counted["macs_tree"] * per_image / 3600
+    hours = found.seconds(1) / (subset_macs * work) * counted["macs_tree"] * per_image / 3600
     return {
         "profile": profile.name,
         "subnets": len(chosen),
         "images": work,
         "resolution": resolution,
         "threads": torch.get_num_threads(),
-        "repeats": repeats,
-        "tree_seconds": timed.second_seconds,
-        "one_by_one_seconds": timed.first_seconds,
-        "ratio": timed.ratio,
-        "ratio_low": min(timed.ratios),
-        "ratio_high": max(timed.ratios),
+        "tree_seconds": found.seconds(1),
+        "one_by_one_seconds": found.seconds(0),
+        **found.ratio(0, 1).document(),
+        **found.document(),
         "identical_predictions": changed == 0,
         "predictions": expected.numel(),
-        "folding": folding,
+        "folding": {**found.ratio(1, 2).document(), "seconds": found.seconds(2), "changed_predictions": refolded},
         "pool_subnets": len(pool),
         **counted,
         "macs_ratio": counted["macs_one_by_one"] / counted["macs_tree"],
         "growth": sizes,
         "estimate_full_pool_hours": hours,
     }
-
-
-def _folding(
-    network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages, expected: Tensor
-) -> dict[str, Any]:
-    """What folding BN gains in the tree (one pair), and how many predictions it changes."""
-    folded = replace(images, fold=True)
-    changed = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
-    timed = time_in_turn(
-        lambda: list(evaluate_prefix_tree(network, chosen, images)),
-        lambda: list(evaluate_prefix_tree(network, chosen, folded)),
-        repeats=1,
-    )
-    return {"ratio": timed.ratio, "seconds": timed.second_seconds, "changed_predictions": changed}
 
 
 def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], profile: Profile) -> dict[str, int]:

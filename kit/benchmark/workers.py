@@ -2,15 +2,16 @@
 
 import json
 import os
-import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from kit.benchmark.timing import measure
 from kit.errors import StorageError
 from kit.randomness import derive_seed
 from kit.recipe import Profile
@@ -18,7 +19,7 @@ from kit.supernet import ElasticResNet
 from kit.supernet.weights import save_weights
 
 
-def benchmark_workers(profile: Profile, *, subnets: int, processes: int, repeats: int) -> dict[str, Any]:
+def benchmark_workers(profile: Profile, *, subnets: int, processes: int, repeats: int, seconds: float) -> dict[str, Any]:
     """Score the first `subnets` of the profile's pool with fresh weights by one process and by several, in turn.
 
     Each process has one thread. Seconds are those of the sweep, without starting Python and loading the data.
@@ -29,18 +30,17 @@ def benchmark_workers(profile: Profile, *, subnets: int, processes: int, repeats
         save_weights(ElasticResNet(profile.search_space, profile.num_classes, generator=generator), weights)
         command = [sys.executable, "-m", "kit.cli.main", "evaluate", str(weights), "--profile", profile.name]
         command += ["--limit", str(subnets), "--runs", folder, "--fresh", "--json"]
-        pairs = [(_seconds(command), _seconds([*command, "--nproc-per-node", str(processes)])) for _ in range(repeats)]
-    ratios = [one / several for one, several in pairs]
+        several = [*command, "--nproc-per-node", str(processes)]
+        ways = [partial(_seconds, command), partial(_seconds, several)]
+        found = measure(ways, repeats=repeats, seconds=seconds, warm=False)
     return {
         "profile": profile.name,
         "subnets": subnets,
         "processes": processes,
-        "repeats": repeats,
-        "one_process_seconds": statistics.median(one for one, _ in pairs),
-        "seconds": statistics.median(several for _, several in pairs),
-        "ratio": statistics.median(ratios),
-        "ratio_low": min(ratios),
-        "ratio_high": max(ratios),
+        "one_process_seconds": found.seconds(0),
+        "seconds": found.seconds(1),
+        **found.ratio(0, 1).document(),
+        **found.document(),
     }
 
 

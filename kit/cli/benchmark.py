@@ -1,15 +1,36 @@
 """`kit benchmark`: timings that anyone can rerun."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 
+if TYPE_CHECKING:
+    from kit.recipe import Profile
+
 app = typer.Typer(no_args_is_help=True, help="Side-by-side timings.")
 
 ProfileOption = Annotated[str, typer.Option("--profile", metavar="P", help="Widths and stem.")]
+RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, help="At least; more until the ratio is known narrowly.")]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0, help="Begin no round that would take longer in all.")]
+
+
+def _run(benchmark: Callable[..., dict[str, Any]], profile: "Profile", *others: object, **options: Any) -> dict[str, Any]:
+    """A benchmark's document, made with the profile's threads; what makes its figures doubtful is told on stderr."""
+    from kit.benchmark.timing import use_threads
+
+    use_threads(profile)
+    found = benchmark(profile, *others, **options)
+    for doubt in filter(None, found["doubts"].splitlines()):
+        narrate(f"too noisy to believe: {doubt}")
+    return found
+
+
+def _interval(row: dict[str, Any], name: str = "ratio") -> str:
+    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
 
 
 @app.command("elastic")
@@ -18,7 +39,8 @@ def elastic(
     batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
     resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 112, or the profile's.")] = None,
     architectures: Annotated[int, typer.Option("--architectures", min=1)] = 5,
-    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    repeats: RepeatsOption = 5,
+    seconds: SecondsOption = 120.0,
     json: JsonOption = False,
 ) -> None:
     """Forward pass of the elastic network against timm's plain network of the same shape."""
@@ -27,8 +49,16 @@ def elastic(
 
     chosen = load_profile(profile)
     size = resolution or min(112, chosen.resolution)
-    narrate(f"{architectures} architectures of {profile}, {batch} images of {size} x {size}, {repeats} pairs each")
-    result = benchmark_elastic(chosen, batch=batch, resolution=size, architectures=architectures, repeats=repeats)
+    narrate(f"{architectures} architectures of {profile}, {batch} images of {size} x {size}, {repeats} pairs each or more")
+    result = _run(
+        benchmark_elastic,
+        chosen,
+        batch=batch,
+        resolution=size,
+        architectures=architectures,
+        repeats=repeats,
+        seconds=seconds,
+    )
     if json:
         print_json(result)
         return
@@ -38,7 +68,7 @@ def elastic(
     ]
     print_table(["architecture", "elastic s", "plain s", "ratio"], rows, right=(1, 2, 3))
     same = "bitwise equal" if result["identical"] else "NOT equal"
-    print_text(f"\nmedian ratio {result['ratio']:.3f} on {result['threads']} threads; outputs {same}")
+    print_text(f"\nmedian ratio {_interval(result)} on {result['threads']} threads; outputs {same}")
 
 
 @app.command("sweep")
@@ -50,7 +80,8 @@ def sweep(
     batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
     calibration: Annotated[int, typer.Option("--calibration", min=1, help="Batches.")] = 1,
     validation: Annotated[int, typer.Option("--validation", min=1, help="Batches.")] = 1,
-    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 1,
+    repeats: RepeatsOption = 3,
+    seconds: SecondsOption = 400.0,
     json: JsonOption = False,
 ) -> None:
     """The prefix tree against one sub-network after another, on architectures of one stage-1 variant."""
@@ -60,8 +91,9 @@ def sweep(
 
     chosen = load_profile(profile)
     size = resolution or min(128, chosen.resolution)
-    narrate(f"{subnets} sub-networks of {profile}, {size} x {size}, {repeats} pairs after a warm-up")
-    result = benchmark_sweep(
+    narrate(f"{subnets} sub-networks of {profile}, {size} x {size}, {repeats} pairs or more, after a warm-up")
+    result = _run(
+        benchmark_sweep,
         chosen,
         open_pool(chosen, pool),
         subnets=subnets,
@@ -70,6 +102,7 @@ def sweep(
         calibration=calibration,
         validation=validation,
         repeats=repeats,
+        seconds=seconds,
     )
     if json:
         print_json(result)
@@ -83,7 +116,8 @@ def workers(
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="Widths, data and scale.")] = "nano",
     subnets: Annotated[int, typer.Option("--subnets", min=2)] = 200,
     processes: Annotated[int, typer.Option("--processes", min=2)] = 2,
-    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 3,
+    repeats: RepeatsOption = 3,
+    seconds: SecondsOption = 180.0,
     json: JsonOption = False,
 ) -> None:
     """Scoring by several processes against one, each with one thread."""
@@ -91,14 +125,14 @@ def workers(
     from kit.recipe import load_profile
 
     chosen = load_profile(profile)
-    narrate(f"{subnets} sub-networks of {profile}, 1 and {processes} processes, {repeats} pairs")
-    result = benchmark_workers(chosen, subnets=subnets, processes=processes, repeats=repeats)
+    narrate(f"{subnets} sub-networks of {profile}, 1 and {processes} processes, {repeats} pairs or more")
+    result = _run(benchmark_workers, chosen, subnets=subnets, processes=processes, repeats=repeats, seconds=seconds)
     if json:
         print_json(result)
         return
     print_text(
         f"one process {result['one_process_seconds']:.1f} s, {processes} processes {result['seconds']:.1f} s: "
-        f"{result['ratio']:.2f} times faster ({result['ratio_low']:.2f} to {result['ratio_high']:.2f}, {repeats} pairs)"
+        f"{_interval(result)} times faster, {result['repeats']} pairs"
     )
 
 
@@ -107,7 +141,8 @@ def step(
     profile: ProfileOption = "imagenet",
     batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
     resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 112, or the profile's.")] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 1,
+    repeats: RepeatsOption = 3,
+    seconds: SecondsOption = 400.0,
     json: JsonOption = False,
 ) -> None:
     """Shared against separate training steps, per phase; elastic against plain networks."""
@@ -116,8 +151,8 @@ def step(
 
     chosen = load_profile(profile)
     size = resolution or min(112, chosen.resolution)
-    narrate(f"steps of {profile}: {batch} images of {size} x {size}, {repeats} pairs each after a warm-up")
-    result = benchmark_step(chosen, batch=batch, resolution=size, repeats=repeats)
+    narrate(f"steps of {profile}: {batch} images of {size} x {size}, {repeats} pairs each or more, after a warm-up")
+    result = _run(benchmark_step, chosen, batch=batch, resolution=size, repeats=repeats, seconds=seconds)
     if json:
         print_json(result)
         return
@@ -126,8 +161,8 @@ def step(
             kind,
             f"{row['separate_seconds']:.3f}",
             f"{row['shared_seconds']:.3f}",
-            f"{row['ratio']:.2f}",
-            f"{row['static_ratio']:.3f}",
+            _interval(row),
+            _interval(row, "static_ratio"),
             f"{row['max_gradient_difference']:.1e}",
         ]
         for kind, row in result.items()
@@ -142,7 +177,9 @@ def candidates(
     profile: ProfileOption = "nano",
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: the profile's.")] = None,
     resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: the profile's.")] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1)] = 20,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="A round.")] = 5,
+    repeats: RepeatsOption = 3,
+    seconds: SecondsOption = 60.0,
     json: JsonOption = False,
 ) -> None:
     """Upkeep of the constraint candidates against a CPT step."""
@@ -150,15 +187,21 @@ def candidates(
     from kit.recipe import load_profile
 
     chosen = load_profile(profile)
-    result = benchmark_candidates(
-        chosen, batch=batch or chosen.training.batch_size, resolution=resolution or chosen.resolution, steps=steps
+    result = _run(
+        benchmark_candidates,
+        chosen,
+        batch=batch or chosen.training.batch_size,
+        resolution=resolution or chosen.resolution,
+        steps=steps,
+        repeats=repeats,
+        seconds=seconds,
     )
     if json:
         print_json(result)
         return
     print_text(
         f"a step takes {result['step_seconds'] * 1e3:.1f} ms, their upkeep {result['upkeep_seconds'] * 1e3:.2f} ms: "
-        f"{result['share']:.2%} (mean of {steps} steps, batch {result['batch']}, {result['threads']} threads)"
+        f"{result['share']:.2%} ({result['repeats']} rounds, batch {result['batch']}, {result['threads']} threads)"
     )
 
 

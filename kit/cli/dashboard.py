@@ -14,7 +14,7 @@ from kit.errors import InputError
 from kit.files import write_bytes
 
 if TYPE_CHECKING:
-    from kit.dashboard.app import Options
+    from kit.dashboard.host import Options
     from kit.run_dir import RunDirectory
 
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
@@ -94,7 +94,7 @@ def _options(
 ) -> "Options":
     from functools import partial
 
-    from kit.dashboard.app import Options
+    from kit.dashboard.host import Options
     from kit.dashboard.settings import load_settings, settings_path
     from kit.dashboard.themes import shows_unicode
     from kit.watch.log_reader import follow

@@ -1,14 +1,19 @@
 """One frame without a terminal: for scripts, CI, snapshots and the pictures in the README."""
 
 import asyncio
-import io
+import html
+import re
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.cells import cell_len
 
-from kit.dashboard.app import DashboardApp, Options
+from kit.dashboard.app import DashboardApp
+from kit.dashboard.host import Options
 
 PATIENCE = 30.0
+_SVG_TEXT = re.compile(r'<text [^>]*x="([\d.]+)"[^>]*-line-(\d+)\)">([^<]*)</text>')
+SVG_CELL = 12.2
+"""Width of a character in Textual's pictures."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +26,13 @@ class Frame:
 
 def frame_of(app: DashboardApp) -> Frame:
     """What the app shows now."""
-    width, height = app.size
-    console = Console(
-        width=width,
-        height=height,
-        file=io.StringIO(),
-        force_terminal=True,
-        color_system="truecolor",
-        record=True,
-        legacy_windows=False,
-        safe_box=False,
-    )
-    console.print(app.screen._compositor.render_update(full=True, screen_stack=app._background_screens))
-    text = console.export_text(styles=False, clear=False)
-    lines = [line.rstrip() for line in text.splitlines()[:height]]
-    return Frame("\n".join(lines).rstrip("\n"), app.export_screenshot(title="kit"))
+    svg = app.export_screenshot(title="kit")
+    lines = [""] * app.size.height
+    for x, line, text in _SVG_TEXT.findall(svg):
+        before = lines[int(line)]
+        gap = round(float(x) / SVG_CELL) - cell_len(before)
+        lines[int(line)] = before + " " * gap + html.unescape(text).replace("\xa0", " ")
+    return Frame("\n".join(line.rstrip() for line in lines).rstrip("\n"), svg)
 
 
 def render_once(options: Options, size: tuple[int, int], *, press: tuple[str, ...] = ()) -> Frame:

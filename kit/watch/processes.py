@@ -18,6 +18,7 @@ from kit.files import storage_errors
 KIT = (sys.executable, "-c", "from kit.cli.main import main; main()")
 LOGS = "logs"
 LAST_WORDS = 2000
+SHOWN_BYTES = 64 * 1024
 FAREWELL = 2.0
 
 
@@ -32,11 +33,17 @@ class Started:
     @property
     def last_words(self) -> str:
         """The last lines of its log."""
-        try:
-            data = self.log.read_bytes()[-LAST_WORDS:]
-        except OSError:
-            return ""
-        return "\n".join(data.decode("utf-8", "replace").strip().splitlines()[-4:])
+        return "\n".join([line for line in last_lines(self.log) if line.strip()][-4:])
+
+
+def last_lines(path: Path) -> list[str]:
+    """The end of a log; nothing while there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - SHOWN_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 def start_detached(label: str, arguments: Sequence[str], *, runs: Path) -> Started:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 SIZES = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -46,6 +47,17 @@ def percent(fraction: float | None) -> str:
 def count(value: int | None) -> str:
     """A whole number with thousands; `-` when there is none."""
     return "-" if value is None else f"{value:,}"
+
+
+def short_number(value: float | None) -> str:
+    """A count in three digits and a unit: 2.41 G, 812 M, 45.1 k; `-` for None and nan."""
+    if value is None or value != value:
+        return "-"
+    for unit, name in UNITS:
+        if abs(value) >= 0.9995 * unit:
+            scaled = value / unit
+            return f"{scaled:,.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {name}"
+    return f"{value:.0f}"
 
 
 def short_code(code: str) -> str:

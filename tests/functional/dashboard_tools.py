@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
-from kit.dashboard.app import DashboardApp, Options
+from kit.dashboard.app import DashboardApp
+from kit.dashboard.host import Options
 from kit.dashboard.once import frame_of
 from kit.run_dir import RunDirectory
 
@@ -57,19 +59,30 @@ def text_of(pilot: Pilot[None]) -> str:
 
 
 async def check_snapshot(pilot: Pilot[None], name: str, clean: Callable[[str], str] = str, seconds: float = 10) -> None:
-    """Wait until the screen is `tests/snapshots/NAME.txt`; `KIT_UPDATE_SNAPSHOTS=1` writes that instead (look at it!).
+    """Wait until the screen is `tests/snapshots/NAME.txt`. A busy machine paints late: what counts is what it comes to.
 
-    A busy machine paints late: what counts is what the screen comes to.
+    `KIT_UPDATE_SNAPSHOTS=1` writes the file anew and fails: nothing was compared. Look at it, then run the test again.
     """
     path = SNAPSHOTS / f"{name}.txt"
-    text = clean(text_of(pilot))
     if os.environ.get("KIT_UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
-    assert path.exists(), f"{path} is missing: run the test once with KIT_UPDATE_SNAPSHOTS=1"
+        path.write_text(clean(await stable_text(pilot)) + "\n", encoding="utf-8")
+        pytest.fail(f"{path.name} was written, not compared: look at it, then run the test without KIT_UPDATE_SNAPSHOTS")
+    assert path.exists(), f"{path} is missing: KIT_UPDATE_SNAPSHOTS=1 writes it"
+    expected = path.read_text(encoding="utf-8")
     for _ in range(int(seconds / 0.1)):
-        if text + "\n" == path.read_text(encoding="utf-8"):
+        if clean(text_of(pilot)) + "\n" == expected:
             return
         await pilot.pause(0.1)
-        text = clean(text_of(pilot))
-    assert text + "\n" == path.read_text(encoding="utf-8")
+    assert clean(text_of(pilot)) + "\n" == expected
+
+
+async def stable_text(pilot: Pilot[None], seconds: float = 10) -> str:
+    """The screen as text, once it has not changed for a second."""
+    texts = [text_of(pilot)]
+    for _ in range(int(seconds / 0.1)):
+        await pilot.pause(0.1)
+        texts = [*texts[-9:], text_of(pilot)]
+        if len(texts) == 10 and len(set(texts)) == 1:
+            return texts[0]
+    raise AssertionError(f"the screen does not come to rest:\n{texts[-1]}")

@@ -97,7 +97,7 @@ class TestCommandLine:
     def test_a_dashboard_process_imports_no_torch(self, tmp_path: Path) -> None:
         runs = copy_runs(tmp_path)
         script = (
-            "import sys\nfrom pathlib import Path\nfrom kit.dashboard.app import Options\n"
+            "import sys\nfrom pathlib import Path\nfrom kit.dashboard.host import Options\n"
             "from kit.dashboard.once import render_once\n"
             "from kit.run_dir import RunDirectory\n"
             f"runs = Path({str(runs)!r})\n"

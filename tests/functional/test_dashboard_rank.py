@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from kit.dashboard.app import DashboardApp
 from kit.dashboard.screens.architectures import ArchitecturesScreen
-from kit.dashboard.screens.rank import PANELS, RankScreen
+from kit.dashboard.screens.rank import RankScreen
 from kit.dashboard.widgets.dialogs import Ask
 from kit.dashboard.widgets.plot import CurveView, Points
 from kit.events import EvaluationFinished, EventLog, RankSoFar
@@ -102,7 +102,7 @@ class TestFigures:
             "scatter": "over true",
         }
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["narrow"]) as (_, pilot):
-            for panel in (*PANELS[1:], PANELS[0]):
+            for panel in (*list(RankScreen.PANELS)[1:], *list(RankScreen.PANELS)[:1]):
                 await pilot.press("v")
                 await pilot.pause(0.3)
                 text = text_of(pilot)
@@ -207,7 +207,7 @@ class TestMoments:
 
     async def test_it_improves_while_the_run_scores(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Scores and events come in: the screen follows without a key."""
-        monkeypatch.setattr("kit.dashboard.pool_loader.PAUSE", 0.05)
+        monkeypatch.setattr("kit.dashboard.screens.pool_screen.PAUSE", 0.05)
         runs = copy_runs(tmp_path)
         run = runs / FASHION
         scores = recorded_scores(run)

@@ -49,7 +49,7 @@ def names(app: DashboardApp) -> list[str]:
 
 def rows(app: DashboardApp) -> list[list[str]]:
     """The lines of the panel."""
-    table = screen_of(app).panel.table
+    table = screen_of(app).about.table
     return [table.row_cells(index) for index in range(table.count)]
 
 
@@ -80,11 +80,11 @@ class TestList:
 
     async def test_a_recipe_with_errors_is_told_and_neither_planned_nor_run(self, runs: Path, tmp_path: Path) -> None:
         path = tmp_path / "bad.toml"
-        path.write_text(CHILD + '\n[[phases]]\nname = "[red]X"\nmethod = "uniform"\nepoch = 3\n')
+        path.write_text(CHILD + '\n[[phases]]\nname = "X"\nmethod = "uniform"\nepoch = 3\n')
         async with open_app(runs, run=FASHION, screen="recipes", size=(120, 40)) as (app, pilot):
             await go_to(app, pilot, "bad.toml")
             text = text_of(pilot)
-            assert "phases.[red]X.epoch: unknown key (did you mean 'epochs'?)" in text
+            assert "phases.X.epoch: unknown key (did you mean 'epochs'?)" in text
             await pilot.press("l", "r")
             await wait_for(pilot, lambda: any("cannot be run" in note.message for note in app._notifications))
             assert screen_of(app).plan.document is None
@@ -244,7 +244,7 @@ class TestFiles:
             for _ in range(4):
                 await pilot.press("v")
                 await pilot.pause()
-                seen.append(screen_of(app).panel.name_of)
+                seen.append(screen_of(app).about.current)
                 if seen[-1] == "file":
                     assert "\n".join(row[0] for row in rows(app)) + "\n" == recipe_path("full").read_text()
             assert seen == ["difference", "plan", "file", "settings"]
@@ -261,7 +261,7 @@ class TestFiles:
         async with open_app(runs, run=FASHION, screen="recipes", size=(20, 5)) as (app, pilot):
             screen = screen_of(app)
             await pilot.press("enter")
-            await wait_for(pilot, lambda: screen.panel.table.has_focus)
+            await wait_for(pilot, lambda: screen.about.table.has_focus)
             assert "settings" in text_of(pilot)
             await pilot.press("escape")
             await wait_for(pilot, lambda: screen.table.has_focus)

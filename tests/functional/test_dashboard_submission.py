@@ -336,10 +336,8 @@ class TestCommands:
             assert not (tmp_path / "stopped.tar").exists()
             await pilot.press("b")
             await answer(pilot, str(path))
-            await wait_for(pilot, lambda: panel.is_busy and panel.job is not None and panel.job.process is not None)
-            assert panel.job is not None
-            process = panel.job.process
-            assert process is not None
+            await wait_for(pilot, lambda: panel.is_busy)
+            process = app.started[-1].process
         assert process.wait(240) == 0
         assert check_archive(path).ok
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_archive import data_members, synthetic, whole
 
-from kit.dashboard.submission_jobs import check_sample, last_lines, reproduced_rows
+from kit.dashboard.screens.submission import check_sample
+from kit.dashboard.widgets.job_panel import reproduced_rows
 from kit.errors import InputError, KitError, StorageError
 from kit.pipeline.scored_run import require_finished
 from kit.run_dir import RunDirectory
@@ -32,6 +33,7 @@ from kit.submission.archives import (
 )
 from kit.submission.checks import CheckReport, Finding, check_archive
 from kit.watch.log_reader import LogReader
+from kit.watch.processes import last_lines
 from kit.watch.run_state import RunState
 
 RUN = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"

@@ -16,10 +16,10 @@ from score_records import recorded_scores, write_scores
 from textual.content import Content
 
 from kit.correlation import rank_correlation
-from kit.dashboard.pool_detail import fit_columns, row_cells
 from kit.dashboard.widgets.forest import Mark, forest
-from kit.dashboard.widgets.network import code_parts, network, short_number
-from kit.dashboard.widgets.table import VirtualTable
+from kit.dashboard.widgets.network import code_parts, network
+from kit.dashboard.widgets.pool_detail import pool_columns, row_cells
+from kit.dashboard.widgets.table import VirtualTable, fitted
 from kit.errors import InputError, KitError, StorageError
 from kit.events import RankSoFar
 from kit.rank_report import Interval
@@ -29,6 +29,7 @@ from kit.run_dir import RunDirectory
 from kit.search_space import RESNET48
 from kit.watch.rank_data import METRICS, Comparison, compare, outliers, trend
 from kit.watch.run_files import PoolReader, PoolView, Scores, read_scores, read_settings
+from kit.watch.text import short_number
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 FASHION, IMAGENET = load_profile("fashion"), load_profile("imagenet")
@@ -289,9 +290,10 @@ class TestDrawings:
     def test_columns_fit_any_width(self) -> None:
         rows = PoolReader(RunDirectory(RECORDED)).read().rows
         assert rows is not None
+        columns = pool_columns(rows)
+        assert len(row_cells(rows, 0, columns)) == len(columns)
         for width in range(5, 221):
-            columns = fit_columns(width, rows)
-            assert columns[0].name == "name"
-            assert len(row_cells(rows, 0, columns)) == len(columns)
-            if width >= 11:
-                assert 1 + sum(column.width + VirtualTable.GAP for column in columns) <= width
+            shown = [column for _, column in fitted(columns, width, VirtualTable.GAP)]
+            assert [column.name for column in shown[:2]] == ["name", "acc"]
+            if width >= 20:
+                assert 1 + sum(column.width + VirtualTable.GAP for column in shown) <= width

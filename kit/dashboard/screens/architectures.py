@@ -11,13 +11,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.onnx_export import ask_to_export
-from kit.dashboard.pool_detail import EXPORTED, Subject, detail, exported, facts, fit_columns, row_cells
-from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
-from kit.dashboard.screens.base import KitScreen, Rows
+from kit.dashboard.screens.base import check_file
+from kit.dashboard.screens.onnx_export import ask_to_export
+from kit.dashboard.screens.pool_screen import PoolScreen, Request
 from kit.dashboard.widgets.bars import FilterBar
 from kit.dashboard.widgets.fitted_pane import FittedPane
-from kit.dashboard.widgets.table import Cell, VirtualTable
+from kit.dashboard.widgets.parts import muted
+from kit.dashboard.widgets.pool_detail import EXPORTED, Subject, detail, exported, facts, pool_columns, row_cells
+from kit.dashboard.widgets.table import Cell, Rows, VirtualTable
 from kit.search_space import Architecture
 from kit.watch.filter_language import HELP, FilterError, parse_filter
 from kit.watch.log_reader import Reading
@@ -30,7 +31,7 @@ LOW = 34
 """Rows of the detail pane below which stages are drawn in one line each."""
 
 
-class ArchitecturesScreen(KitScreen):
+class ArchitecturesScreen(PoolScreen):
     """The table has all rows in numpy arrays; what is shown is an array of row numbers."""
 
     NAME = "architectures"
@@ -40,10 +41,8 @@ class ArchitecturesScreen(KitScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._loader = PoolLoader(self)
         self._pool: Path | None = None
         self._view = PoolView()
-        self._progress = ""
         self._selection = PoolSelection()
         self._filter_error: FilterError | None = None
         self._marked: set[str] = set()
@@ -61,10 +60,6 @@ class ArchitecturesScreen(KitScreen):
         return self.query_one("#pool-table", VirtualTable)
 
     @property
-    def is_settled(self) -> bool:
-        return not self._loader.is_busy
-
-    @property
     def rows(self) -> PoolRows | None:
         return self._view.rows
 
@@ -76,33 +71,25 @@ class ArchitecturesScreen(KitScreen):
     # Reading
 
     def refresh_content(self, reading: Reading) -> None:
-        app = self.dashboard
+        app = self.app
         scoring = reading.state.evaluation
         news = None if scoring is None or not reading.state.complete else (scoring.done, scoring.finished)
         request = Request(app.run_directory, self._pool or app.options.pool)
         if request.run is None and request.pool is None:
             self._show_nothing()
             return
-        if request != self._loader.request:
-            self._view, self._marked, self._edited, self._progress = PoolView(), set(), None, "reading"
+        if request != self.request:
+            self._view, self._marked, self._edited, self.progress = PoolView(), set(), None, "reading"
             self._selection.use(None)
             self._show()
-        self._loader.want(request, news)
+        self.want(request, news)
 
-    def on_pool_progress(self, message: PoolProgress) -> None:
-        """Say how far reading is."""
-        done = f" {message.fraction:.0%}" if message.fraction else ""
-        self._progress = f"{message.text}{done}"
-        self._show_line()
-
-    def on_pool_read(self, message: PoolRead) -> None:
+    def take_pool(self, view: PoolView) -> None:
         """Show what was read; the cursor stays on its architecture."""
-        if not self._loader.done(message.request):
-            return
-        had_scores = self._view.rows is not None and self._view.rows.has_scores
+        had_scores = self.rows is not None and self.rows.has_scores
         code = self._current_code()
-        self._view, self._progress = message.view, ""
-        rows, selection = self._view.rows, self._selection
+        self._view = view
+        rows, selection = view.rows, self._selection
         if not had_scores and selection.sort is None and rows is not None and rows.has_scores:
             selection.sort = ("acc", True)
         selection.use(rows)
@@ -117,9 +104,9 @@ class ArchitecturesScreen(KitScreen):
         table.sorted_by = selection.sort
         table.is_marked = self._is_marked
         table.empty = self._nothing()
-        self._fit_columns()
+        table.set_columns(pool_columns(self.rows))
         table.set_rows(len(selection.shown), self._cells, cursor=selection.place(keep) or 0)
-        self._show_line()
+        self.show_progress()
         if not len(selection.shown):  # else the table tells which row is highlighted now
             self._show_detail()
 
@@ -133,23 +120,10 @@ class ArchitecturesScreen(KitScreen):
         rows = self.rows
         return bool(self._marked) and rows is not None and rows.codes[int(self._selection.shown[index])] in self._marked
 
-    def _fit_columns(self) -> None:
-        self.table.set_columns(fit_columns(self.table.size.width or self.size.width, self.rows))
-
-    def on_resize(self) -> None:
-        """Columns and the drawing depend on the size."""
-        self.call_after_refresh(self._fit)
-
-    def _fit(self) -> None:
-        if self.is_mounted:
-            self._fit_columns()
-            self._show_line()
-            self._show_detail()
-
     def _show_nothing(self) -> None:
         self.table.empty = "no run, no pool: press 1 for the list of runs, or p to open a pool file"
         self.table.refresh()
-        self._show_line()
+        self.show_progress()
 
     def _nothing(self) -> str:
         if self._view.error is not None:
@@ -158,13 +132,13 @@ class ArchitecturesScreen(KitScreen):
             return "no architecture matches; Escape drops the filter" + (
                 ", f shows all again" if self._selection.front_only else ""
             )
-        if self._progress:
+        if self.progress:
             return "reading the pool"
         return "this run has no pool (yet): press p to open a pool file"
 
-    def _show_line(self) -> None:
-        line = self.query_one("#pool-line", Static)
-        line.update(self._line(), layout=False)
+    def show_progress(self) -> None:
+        """Say below the table what there is, or what is being done."""
+        self.query_one("#pool-line", Static).update(self._line(), layout=False)
 
     def _line(self) -> Content:
         error, rows = self._view.error, self.rows
@@ -176,11 +150,11 @@ class ArchitecturesScreen(KitScreen):
         if error is not None:
             hint = f" ({clean(error.hint)})" if error.hint else ""
             return Content.assemble((f" {clean(str(error))}", "$text-error"), (hint, "$text-muted"))
-        if self._progress or rows is None:
-            return Content.styled(f" {clean(self._progress)}…" if self._progress else "", "$text-muted")
-        pool = None if self._loader.request is None else self._loader.request.pool
+        if self.progress or rows is None:
+            return muted(f" {clean(self.progress)}…" if self.progress else "")
+        pool = None if self.request is None else self.request.pool
         parts = facts(self._view, len(self._selection.shown), len(self._marked), pool, front_only=self._selection.front_only)
-        return Content.styled(" " + "  ·  ".join(parts), "$text-muted")
+        return muted(" " + "  ·  ".join(parts))
 
     # The detail pane
 
@@ -198,9 +172,7 @@ class ArchitecturesScreen(KitScreen):
         return Subject(profile.search_space.parse(rows.codes[row]), row)
 
     def _show_detail(self) -> None:
-        pane = self.query_one("#pool-detail", FittedPane)
-        if pane.display:
-            pane.show(self._drawing)
+        self.query_one("#pool-detail", FittedPane).show(self._drawing)
 
     def _drawing(self, width: int, height: int) -> Content:
         subject, profile = self.subject, self._view.profile
@@ -226,12 +198,11 @@ class ArchitecturesScreen(KitScreen):
         was_shown = bool(pane.display)
         body.set_class(not was_shown, "-detail")
         body.set_class(was_shown, "-no-detail")
-        self.call_after_refresh(self._arrive)
+        self.call_after_refresh(self._look_at_detail)
 
-    def _arrive(self) -> None:
-        if self.is_mounted:
-            self.set_focus(self.table if self.table.display else self.query_one("#pool-detail"))
-            self._fit()
+    def _look_at_detail(self) -> None:
+        self.set_focus(self.table if self.table.display else self.query_one("#pool-detail"))
+        self._show_detail()
 
     # Sorting and filtering
 
@@ -247,13 +218,12 @@ class ArchitecturesScreen(KitScreen):
     def action_sort(self) -> None:
         """Sort by the next column in sight; after the last one in the pool's order."""
         selection, code = self._selection, self._current_code()
-        names = [column.name for column in self.table.columns]
-        at = names.index(selection.sort[0]) if selection.sort is not None and selection.sort[0] in names else -1
+        name = self.table.next_sort()
         selection.sort = None
-        if at + 1 < len(names):
-            selection.sort_by(names[at + 1])
-        else:
+        if name is None:
             selection.pick()
+        else:
+            selection.sort_by(name)
         self._show(keep=code)
 
     def action_reverse(self) -> None:
@@ -267,7 +237,7 @@ class ArchitecturesScreen(KitScreen):
         except FilterError as error:
             # Half a filter is the usual case while typing: rows stay as they are, the line says what is missing.
             self._filter_error = error
-            self._show_line()
+            self.show_progress()
             return
         self._filter_error = None
         if parsed != self._selection.matching:
@@ -276,13 +246,13 @@ class ArchitecturesScreen(KitScreen):
             self._selection.pick()
             self._show(keep=code)
         else:
-            self._show_line()
+            self.show_progress()
 
     def action_front(self) -> None:
         """Show the Pareto front only, or all again."""
         rows = self.rows
         if rows is not None and not rows.has_scores:
-            self.dashboard.say("without accuracies there is no Pareto front yet", severity="warning")
+            self.app.say("without accuracies there is no Pareto front yet", severity="warning")
             return
         code = self._current_code()
         self._selection.front_only = not self._selection.front_only
@@ -310,13 +280,13 @@ class ArchitecturesScreen(KitScreen):
             self._marked ^= {code}
             self.table.refresh()
             self.table.action_cursor("down")
-            self._show_line()
+            self.show_progress()
 
     def action_unmark(self) -> None:
         """Take all marks off."""
         self._marked.clear()
         self.table.refresh()
-        self._show_line()
+        self.show_progress()
 
     def action_edit(self) -> None:
         """Write a code; it is checked while it is typed."""
@@ -324,7 +294,7 @@ class ArchitecturesScreen(KitScreen):
 
         profile = self._view.profile
         if profile is None:
-            self.dashboard.say("nothing says yet what digits mean: choose a run or a pool first", severity="warning")
+            self.app.say("nothing says yet what digits mean: choose a run or a pool first", severity="warning")
             return
         subject = self.subject
         code = profile.search_space.largest.code if subject is None else subject.architecture.code
@@ -364,18 +334,18 @@ class ArchitecturesScreen(KitScreen):
 
     def action_pool(self) -> None:
         """Open a pool file; an empty answer would be no file, so the run's own pool is named `run`."""
-        self.dashboard.ask(
+        self.app.ask(
             "Pool file to show",
             self._open_pool,
             value="run" if self._pool is not None else "",
             detail="a challenge JSON (.json or .json.gz); 'run' goes back to the run's own pool",
-            check=lambda text: "" if text == "run" or Path(text).expanduser().is_file() else "there is no such file",
+            check=lambda text: "" if text == "run" else check_file(text),
         )
 
     def _open_pool(self, answer: str) -> None:
         self._pool = None if answer == "run" else Path(answer).expanduser().absolute()
         self._selection.sort = None
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     # Copy and export
 
@@ -388,4 +358,4 @@ class ArchitecturesScreen(KitScreen):
 
     def action_onnx(self) -> None:
         """Export the chosen sub-networks as ONNX: a process of its own calibrates and checks them."""
-        ask_to_export(self.dashboard, self.chosen_codes())
+        ask_to_export(self.app, self.chosen_codes())

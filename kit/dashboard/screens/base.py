@@ -1,11 +1,14 @@
-"""What all seven screens have: the lines above and below, filter, copy, export, and the app's news."""
+"""What all screens have: the lines above and below, filter, copy, export, panels, work in threads, and the app's news."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
+from textual import getters
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -13,32 +16,36 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from kit.dashboard.bindings import bindings
+from kit.dashboard.host import Host, check_new_file
 from kit.dashboard.widgets.bars import FilterBar, TopBar
+from kit.dashboard.widgets.table import Rows
+from kit.errors import KitError
 from kit.watch.log_reader import Reading
 
-if TYPE_CHECKING:
-    from kit.dashboard.app import DashboardApp
-
-Rows = tuple[Sequence[str], Sequence[Sequence[object]]]
-"""Titles and rows to export."""
+T = TypeVar("T")
 
 
 class KitScreen(Screen[None]):
     """Override `compose_body`, and of the hooks below it whatever the screen has something for."""
 
+    app = getters.app(Host)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
     NAME: ClassVar[str] = ""
     """Its key in `bindings.SCREENS`."""
     FILTER_HELP: ClassVar[str] = ""
     """What can be typed into the filter; without it the screen has none."""
     NEWS: ClassVar[tuple[str, ...]] = ("reading", "run_directory")
-    """The app's reactives whose changes call `refresh_content`."""
+    """The app's variables whose changes call `refresh_content`."""
+    PANELS: ClassVar[Mapping[str, str]] = {}
+    """Panels by name, each with what has the keyboard in it: where there is room for one only, a key changes it."""
 
     _is_stale = False
 
-    @property
-    def dashboard(self) -> "DashboardApp":
-        return cast("DashboardApp", self.app)
+    def __init__(self) -> None:
+        super().__init__()
+        self.panel = next(iter(self.PANELS), "")
+        self.at_work: Counter[str] = Counter()
+        """How many workers of each kind still read what the screen shows."""
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -49,6 +56,8 @@ class KitScreen(Screen[None]):
     def on_mount(self) -> None:
         """Listen to the app."""
         self.query_one(TopBar).active = self.NAME
+        if self.panel:
+            self._mark_panel()
         for name in self.NEWS:
             self.watch(self.app, name, self._news, init=False)
         if "reading" not in self.NEWS:
@@ -57,7 +66,7 @@ class KitScreen(Screen[None]):
 
     def _news(self) -> None:
         # A screen that nobody sees looks again when it is shown.
-        if self.is_active or any(isinstance(screen, KitScreen) and screen is self for screen in self.app.screen_stack):
+        if self in self.app.screen_stack:
             self._update()
         else:
             self._is_stale = True
@@ -68,24 +77,25 @@ class KitScreen(Screen[None]):
             self._update()
         else:
             self._update_bar()
+        self.call_after_refresh(self.app.spare_collector)
 
     def _update(self) -> None:
         self._is_stale = False
         self._update_bar()
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     def _update_bar(self) -> None:
-        app = self.dashboard
+        run = self.app.run_directory
         bar = self.query_one(TopBar)
-        bar.run_name = "" if app.run_directory is None else app.run_directory.id
-        bar.status = app.reading.status if app.run_directory is not None else ""
+        bar.run_name = "" if run is None else run.id
+        bar.status = "" if run is None else self.app.reading.status
 
     # Hooks
 
     @property
     def is_settled(self) -> bool:
         """Whether no worker of the screen still reads what it shows: `--once` and tests wait for it."""
-        return True
+        return not self.at_work.total()
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets."""
@@ -105,6 +115,57 @@ class KitScreen(Screen[None]):
         """What `export` writes."""
         return None
 
+    # Work
+
+    def in_thread(self, work: Callable[[], T], then: Callable[[T], object], group: str) -> None:
+        """Do `work`, which may take its time with files, and then `then` with what came of it; an error is told."""
+        self.at_work[group] += 1
+
+        def finish(act: Callable[[], object]) -> None:
+            self.at_work[group] -= 1
+            if self.is_mounted:
+                act()
+
+        def run() -> None:
+            try:
+                result = work()
+            except KitError as error:
+                problem = error
+                self.call_later(finish, lambda: self.app.report(problem))
+            else:
+                self.call_later(finish, lambda: then(result))
+
+        self.run_worker(run, thread=True, group=group)
+
+    # Panels
+
+    def open_panel(self, name: str) -> None:
+        """Show a panel where there is room for one only, and give it the keyboard."""
+        self.panel = name
+        self._mark_panel()
+        self.call_after_refresh(self._arrive)
+
+    def _mark_panel(self) -> None:
+        # A column shows one panel where rows are few; where columns are few, only the column of the current panel is shown.
+        path = self.query_one(self.PANELS[self.panel]).ancestors_with_self
+        panel = next(widget for widget in path if isinstance(widget, Widget) and widget.has_class("panel"))
+        column = next(widget for widget in path if isinstance(widget, Widget) and widget.has_class("column"))
+        for each in self.query(".column"):
+            each.set_class(each is column, "-active")
+        for each in column.query(".panel"):
+            each.set_class(each is panel, "-current")
+        for name in self.PANELS:
+            self.set_class(name == self.panel, f"-panel-{name}")
+
+    def _arrive(self) -> None:
+        inside = self.query(f"{self.PANELS[self.panel]}, {self.PANELS[self.panel]} *").results(Widget)
+        if (target := next((widget for widget in inside if widget.focusable), None)) is not None:
+            self.set_focus(target)
+
+    def action_next_panel(self) -> None:
+        """The next panel."""
+        self.open_panel(following(list(self.PANELS), self.panel))
+
     # Actions
 
     def action_filter(self) -> None:
@@ -112,7 +173,7 @@ class KitScreen(Screen[None]):
         if self.FILTER_HELP:
             self.query_one(FilterBar).open(self.FILTER_HELP)
         else:
-            self.dashboard.say("there is nothing to filter on this screen", severity="warning")
+            self.app.say("there is nothing to filter on this screen", severity="warning")
 
     def on_filter_bar_filtered(self, message: FilterBar.Filtered) -> None:
         """Filter while typing."""
@@ -124,8 +185,7 @@ class KitScreen(Screen[None]):
 
     def focus_body(self) -> None:
         """Give the keyboard to the screen's main widget."""
-        target = next(iter(self.query(self.AUTO_FOCUS or "*")), None)
-        self.set_focus(target if isinstance(target, Widget) else None)
+        self.set_focus(next(iter(self.query(self.AUTO_FOCUS or "*").results(Widget)), None))
 
     async def action_back(self) -> None:
         """Drop the filter, else go back."""
@@ -134,34 +194,46 @@ class KitScreen(Screen[None]):
             bar.close()
             self.focus_body()
         else:
-            await self.dashboard.action_back()
+            await self.app.action_back()
 
     def action_copy(self) -> None:
         """Onto the clipboard, through the terminal (also over ssh)."""
         text = self.copy_text()
         if text is None:
-            self.dashboard.say("there is nothing to copy yet", severity="warning")
+            self.app.say("there is nothing to copy yet", severity="warning")
             return
         self.app.copy_to_clipboard(text)
-        self.dashboard.say(f"copied: {text if len(text) <= 60 else text[:59] + '…'}", timeout=2)
+        self.app.say(f"copied: {text if len(text) <= 60 else text[:59] + '…'}", timeout=2)
 
     def action_export(self) -> None:
         """Into a new file, as JSON or CSV by its ending."""
-        from kit.dashboard.app import check_new_file
-
         rows = self.export_rows()
         if rows is None or not rows[1]:
-            self.dashboard.say("there is nothing to export yet", severity="warning")
+            self.app.say("there is nothing to export yet", severity="warning")
             return
-        run = self.dashboard.run_directory
-        name = f"kit-{self.NAME}-{run.id}.csv" if run is not None and self.NAME != "runs" else f"kit-{self.NAME}.csv"
-        self.dashboard.ask(
+        run = self.app.run_directory
+        name = (
+            f"kit-{self.NAME}-{run.id}.csv"
+            if run is not None and self.NAME not in ("runs", "compare")
+            else f"kit-{self.NAME}.csv"
+        )
+        self.app.ask(
             f"Export {len(rows[1]):,} rows to",
-            lambda path: self.dashboard.write(path, as_text(rows, path)),
+            lambda path: self.app.write(path, as_text(rows, path)),
             value=name,
             detail="a new file; .json for JSON, anything else is CSV",
             check=check_new_file,
         )
+
+
+def following(options: Sequence[T], current: T) -> T:
+    """The option after the current one; the first after the last, and when the current one is not among them."""
+    return options[(options.index(current) + 1) % len(options)] if current in options else options[0]
+
+
+def check_file(text: str) -> str:
+    """What is wrong with a path that somebody names."""
+    return "" if Path(text).expanduser().is_file() else "there is no such file"
 
 
 def as_text(rows: Rows, path: str) -> str:

@@ -12,8 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.pool_detail import Subject
 from kit.dashboard.widgets.network import cost_lines, network
+from kit.dashboard.widgets.pool_detail import Subject
 from kit.recipe import Profile
 from kit.search_space import CODE_LENGTH, Architecture, InvalidArchitectureError
 from kit.watch.pool_rows import PoolRows

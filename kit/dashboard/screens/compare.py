@@ -1,22 +1,15 @@
 """Two or more runs side by side: what was set differently, and what came of it."""
 
 import threading
-from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.message import Message
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widget import Widget
 
-from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import Rows, as_text
-from kit.dashboard.widgets.bars import TopBar
+from kit.dashboard.screens.base import KitScreen
 from kit.dashboard.widgets.plot import COLOURS, CurveView, Line
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import REST, Cell, Column, Rows, VirtualTable
 from kit.errors import StorageError
 from kit.files import read_json
 from kit.rank_report import Interval, Metric, read_figures
@@ -28,25 +21,14 @@ from kit.watch.run_curves import joined, phase_curves
 from kit.watch.run_state import RunState
 from kit.watch.text import count, duration, number
 
-if TYPE_CHECKING:
-    from kit.dashboard.app import DashboardApp
-
 IGNORED = ("kit", "inputs", "description", "title")
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(KitScreen):
     """Differences first; equal settings are left out."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
+    NAME = "compare"
     AUTO_FOCUS = "VirtualTable"
-
-    class Ready(Message):
-        """The runs were read."""
-
-        def __init__(self, rows: list[list[Cell]], lines: list[Line]) -> None:
-            super().__init__()
-            self.rows = rows
-            self.lines = lines
 
     def __init__(self, runs: list[RunDirectory]) -> None:
         super().__init__()
@@ -54,36 +36,25 @@ class CompareScreen(Screen[None]):
         self.rows: list[list[Cell]] = []
         self._leaving = threading.Event()
 
-    @property
-    def dashboard(self) -> "DashboardApp":
-        return cast("DashboardApp", self.app)
-
-    def compose(self) -> ComposeResult:
-        yield TopBar()
+    def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="compare"):
-            yield Static("", id="compare-title", markup=False)
             yield CurveView(id="compare-curves", empty="reading the runs", labelled=True)
-            yield VirtualTable(id="compare-table", empty="reading the runs")
-        yield Footer(show_command_palette=False, compact=True)
+            named = (Column(run.id, REST, least=12, key=str(run.path)) for run in self.runs)
+            yield VirtualTable((Column("", 28), *named), id="compare-table", empty="reading the runs")
 
     def on_mount(self) -> None:
         """Read the runs in a thread."""
-        self.query_one(TopBar).active = "runs"
-        self.run_worker(partial(self._read), thread=True, group="compare")
+        self.in_thread(self._read, self._take, "compare")
 
     def on_unmount(self) -> None:
         """Nobody waits for the rest."""
         self._leaving.set()
 
-    def on_resize(self) -> None:
-        """Columns share the width."""
-        self._show()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is nothing to filter."""
         return action != "filter"
 
-    def _read(self) -> None:
+    def _read(self) -> tuple[list[RunState], list[dict[str, Any]]]:
         states: list[RunState] = []
         settings: list[dict[str, Any]] = []
         for run in self.runs:
@@ -95,45 +66,28 @@ class CompareScreen(Screen[None]):
                 settings.append(read_json(run.resolved))
             except StorageError:
                 settings.append({})
-        if not self._leaving.is_set():
-            lines = [
-                Line(run.id, joined(phase_curves(state, "loss", None)), COLOURS[index % len(COLOURS)])
-                for index, (run, state) in enumerate(zip(self.runs, states, strict=True))
-            ]
-            self.post_message(self.Ready(comparison(states, settings), lines))
+        return states, settings
 
-    def on_compare_screen_ready(self, message: Ready) -> None:
-        """Show what was read."""
-        self.rows = message.rows
-        self.query_one(CurveView).show(message.lines, x="passes", y="loss")
-        self._show()
-
-    def _show(self) -> None:
-        width = max(12, (self.size.width - 32) // max(1, len(self.runs)) - VirtualTable.GAP)
-        table = self.query_one(VirtualTable)
-        table.set_columns([Column("", 28), *(Column(run.id, width, key=str(run.path)) for run in self.runs)])
-        table.set_rows(len(self.rows), lambda index: self.rows[index])
+    def _take(self, read: tuple[list[RunState], list[dict[str, Any]]]) -> None:
+        states, settings = read
+        lines = [
+            Line(run.id, joined(phase_curves(state, "loss", None)), COLOURS[index % len(COLOURS)])
+            for index, (run, state) in enumerate(zip(self.runs, states, strict=True))
+        ]
+        self.query_one(CurveView).show(lines, x="passes", y="loss")
+        self.rows = comparison(states, settings)
+        self.query_one(VirtualTable).set_rows(len(self.rows), lambda index: self.rows[index])
 
     async def action_back(self) -> None:
         """Close."""
         self.dismiss()
 
-    def action_copy(self) -> None:
-        """The whole table, tab-separated."""
-        self.app.copy_to_clipboard("\n".join("\t".join(map(str, row)) for row in self._plain()[1]))
-        self.dashboard.say("copied the comparison")
+    def copy_text(self) -> str:
+        return "\n".join("\t".join(map(str, row)) for row in self.export_rows()[1])
 
-    def action_export(self) -> None:
-        """The whole table, into a new file."""
-        from kit.dashboard.app import check_new_file
-
-        app = self.dashboard
-        text = partial(as_text, self._plain())
-        app.ask("Export to", lambda path: app.write(path, text(path)), value="kit-compare.csv", check=check_new_file)
-
-    def _plain(self) -> Rows:
-        titles = ["", *(run.id for run in self.runs)]
-        return titles, [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in self.rows]
+    def export_rows(self) -> Rows:
+        plain = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in self.rows]
+        return ["", *(run.id for run in self.runs)], plain
 
 
 def comparison(states: list[RunState], settings: list[dict[str, Any]]) -> list[list[Cell]]:

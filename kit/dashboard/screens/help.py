@@ -1,17 +1,16 @@
 """What every key does, and where the user's own keys go."""
 
-from typing import ClassVar
+from collections.abc import Iterable
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widget import Widget
+from textual.widgets import Static
 
-from kit.dashboard.bindings import TITLES, actions, bindings
+from kit.dashboard.bindings import TITLES, actions
+from kit.dashboard.screens.base import KitScreen
 from kit.dashboard.settings import settings_path
-from kit.dashboard.widgets.bars import TopBar
+from kit.dashboard.widgets.parts import Part
 
 _HEADINGS = {
     "app": "Everywhere",
@@ -32,29 +31,26 @@ _NAMES = {
 }
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(KitScreen):
     """The table of keys as it is now."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
     AUTO_FOCUS = "#help"
 
-    def compose(self) -> ComposeResult:
-        yield TopBar()
+    def compose_body(self) -> Iterable[Widget]:
         with VerticalScroll(id="help"):
             yield Static(self._text(), markup=False)
-        yield Footer(show_command_palette=False, compact=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to filter, copy or export here."""
         return action not in ("filter", "copy", "export")
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Close."""
         self.dismiss()
 
     def _text(self) -> Content:
-        user_keys = dict(getattr(self.app, "options").settings.keys)  # noqa: B009
-        parts: list[str | tuple[str, str]] = []
+        user_keys = dict(self.app.options.settings.keys)
+        parts: list[Part] = []
         scope = ""
         for action in actions(all_scopes=True):
             if action.scope != scope:

@@ -1,6 +1,6 @@
 """Screen 3: predicted against true accuracy, with intervals, opponents, cells and outliers, now and as it came about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.pool_loader import PoolLoader, PoolProgress, PoolRead, Request
-from kit.dashboard.screens.base import KitScreen, Rows
+from kit.dashboard.host import Host
+from kit.dashboard.screens.base import check_file, following
+from kit.dashboard.screens.pool_screen import PoolScreen, Request
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.outlier_table import EXPORTED, OutlierTable, exported
+from kit.dashboard.widgets.parts import muted
 from kit.dashboard.widgets.plot import CurveView
 from kit.dashboard.widgets.rank_panel import nothing_to_rank, rank_figures, rank_line
 from kit.dashboard.widgets.rank_plots import history, scatter
-from kit.dashboard.widgets.table import VirtualTable
+from kit.dashboard.widgets.table import Rows, VirtualTable
 from kit.errors import KitError
 from kit.rank_report import Metric
 from kit.ranking.truth_file import shipped_truths
@@ -33,12 +34,12 @@ from kit.watch.rank_data import METRIC_TITLES, METRICS, Comparison, Moment, comp
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean
 
-PANELS = ("scatter", "figures", "outliers", "history")
+Compared = tuple[Comparison | None, KitError | None]
 BEAT = 0.6
 """Seconds between two moments while they are played."""
 
 
-class RankScreen(KitScreen):
+class RankScreen(PoolScreen):
     """The comparison is measured in a thread; stepping and filtering only choose what of it is shown."""
 
     NAME = "rank"
@@ -46,26 +47,19 @@ class RankScreen(KitScreen):
     AUTO_FOCUS = "#rank-outliers"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("rank")]
 
-    class Compared(Message):
-        """A comparison was measured, or why it cannot be."""
-
-        def __init__(self, request: Request, view: PoolView, comparison: Comparison | None, error: KitError | None) -> None:
-            super().__init__()
-            self.request = request
-            self.view = view
-            self.comparison = comparison
-            self.error = error
+    PANELS: ClassVar[Mapping[str, str]] = {
+        "scatter": "#rank-scatter",
+        "figures": "#rank-figures",
+        "outliers": "#rank-outliers",
+        "history": "#rank-history",
+    }
 
     def __init__(self) -> None:
         super().__init__()
-        self._loader = PoolLoader(self)
-        self._measured: PoolView | None = None
-        """What is being measured right now."""
         self._truth = ""
         self._view = PoolView()
         self._comparison: Comparison | None = None
         self._error: KitError | None = None
-        self._progress = ""
         self.metric: Metric = METRICS[0]
         self.by_cell = False
         self.moment: int | None = None
@@ -77,25 +71,21 @@ class RankScreen(KitScreen):
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="rank-line", markup=False)
         yield Static("", id="rank-empty", classes="empty", markup=False)
-        with Horizontal(id="rank-body", classes="-panel-scatter"):
-            with Vertical(id="rank-left"):
-                yield Static("", id="rank-scatter-title", markup=False)
-                scatter = CurveView(id="rank-scatter", empty="no points to draw")
-                scatter.legend = "TOPLEFT"
-                yield scatter
-                yield Static("", id="rank-history-title", markup=False)
-                yield CurveView(id="rank-history", empty="no earlier moments")
-            with Vertical(id="rank-right"):
-                yield FittedPane(id="rank-figures", can_focus=False, fills=False)
-                yield OutlierTable(id="rank-outliers")
+        with Horizontal(id="rank-body"):
+            with Vertical(id="rank-left", classes="column"):
+                with Vertical(classes="panel stacked -current"):
+                    yield Static("", id="rank-scatter-title", markup=False)
+                    yield CurveView(id="rank-scatter", empty="no points to draw", legend="TOPLEFT")
+                with Vertical(id="rank-moments", classes="panel stacked"):
+                    yield Static("", id="rank-history-title", markup=False)
+                    yield CurveView(id="rank-history", empty="no earlier moments")
+            with Vertical(id="rank-right", classes="column"):
+                yield FittedPane(id="rank-figures", classes="panel side", can_focus=False, fills=False)
+                yield OutlierTable(id="rank-outliers", classes="panel side")
 
     @property
     def table(self) -> OutlierTable:
         return self.query_one("#rank-outliers", OutlierTable)
-
-    @property
-    def is_settled(self) -> bool:
-        return not self._loader.is_busy and self._measured is None
 
     # Reading
 
@@ -107,55 +97,43 @@ class RankScreen(KitScreen):
             if state.complete
             else None
         )
-        request = Request(self.dashboard.run_directory, truth=self._truth)
+        request = Request(self.app.run_directory, truth=self._truth)
         if request.run is None:
             self._show()
             return
-        if request != self._loader.request:
+        if request != self.request:
             self._view, self._comparison, self._error, self.moment = PoolView(), None, None, None
-            self._progress = "reading"
+            self.progress = "reading"
             self._stop_playing()
             self._show()
-        self._loader.want(request, news)
-        if self._comparison is None and not self._progress:
+        self.want(request, news)
+        if self._comparison is None and not self.progress:
             self._show()
 
-    def on_pool_progress(self, message: PoolProgress) -> None:
-        """Say what is being done."""
-        self._progress = message.text
-        self._show_line()
-
-    def on_pool_read(self, message: PoolRead) -> None:
+    def take_pool(self, view: PoolView) -> None:
         """Measure what was read, in a thread again."""
-        if not self._loader.done(message.request):
-            return
-        view = message.view
+        request = self.request
         if view.rows is None or view.truth is None or not view.scores.accuracies:
-            self._take(view, None, None)
+            self._take_comparison(request, view, (None, None))
             return
-        self._measured = view
-        self._progress = "measuring ranks"
-        self._show_line()
-        self.run_worker(partial(self._measure, message.request, view), thread=True, exclusive=True, group="rank")
+        self.progress = "measuring ranks"
+        self.show_progress()
+        ranks_so_far = self.app.reading.state.ranks_so_far
 
-    def _measure(self, request: Request, view: PoolView) -> None:
-        comparison, error = None, None
-        try:
-            comparison = compare(view, self.dashboard.reading.state.ranks_so_far)
-        except KitError as problem:
-            error = problem
-        self.post_message(self.Compared(request, view, comparison, error))
+        def measure() -> Compared:
+            try:
+                return compare(view, ranks_so_far), None
+            except KitError as error:
+                return None, error
 
-    def on_rank_screen_compared(self, message: Compared) -> None:
-        """Show the comparison, unless another one is wanted by now."""
-        if message.view is not self._measured:
+        self.in_thread(measure, partial(self._take_comparison, request, view), "rank")
+
+    def _take_comparison(self, request: Request | None, view: PoolView, compared: Compared) -> None:
+        if request != self.request:
             return
-        self._measured = None
-        if message.request == self._loader.request:
-            self._take(message.view, message.comparison, message.error)
-
-    def _take(self, view: PoolView, comparison: Comparison | None, error: KitError | None) -> None:
-        self._view, self._comparison, self._error, self._progress = view, comparison, error, ""
+        self._view, self.progress = view, ""
+        comparison, self._error = compared
+        self._comparison = comparison
         if comparison is not None and self.moment is not None and self.moment >= len(comparison.moments) - 1:
             self.moment = None
         self._show()
@@ -176,13 +154,13 @@ class RankScreen(KitScreen):
         comparison, moment = self._comparison, self.shown_moment
         empty = self.query_one("#rank-empty", Static)
         there = comparison is not None and moment is not None
-        empty.display = not there and not self._progress
+        empty.display = not there and not self.progress
         self.query_one("#rank-body").display = there
-        self._show_line()
+        self.show_progress()
         if comparison is None or moment is None:
             if empty.display:
                 problem, hint = (str(self._error), self._error.hint) if self._error is not None else ("", None)
-                app = self.dashboard
+                app = self.app
                 empty.update(nothing_to_rank(self._view, app.reading, app.run_directory is not None, problem, hint))
             return
         self.table.show(comparison.rows, *outliers(comparison.rows, self._members(comparison)))
@@ -190,7 +168,8 @@ class RankScreen(KitScreen):
         self._show_scatter(comparison)
         self._show_history(comparison, moment)
 
-    def _show_line(self) -> None:
+    def show_progress(self) -> None:
+        """Say above what is shown, or what is being done."""
         line = self.query_one("#rank-line", Static)
         comparison, moment = self._comparison, self.shown_moment
         if self._filter_error is not None:
@@ -200,8 +179,8 @@ class RankScreen(KitScreen):
         else:
             scored = len(self._view.scores.accuracies)
             told = [f"{scored:,} scored"] if scored else []
-            told += [f"{clean(self._progress)}…"] if self._progress else []
-            content = Content.styled(" " + "  ".join(told), "$text-muted")
+            told += [f"{clean(self.progress)}…"] if self.progress else []
+            content = muted(" " + "  ".join(told))
         line.update(content, layout=False)
 
     def _show_figures(self, comparison: Comparison, moment: Moment) -> None:
@@ -246,9 +225,9 @@ class RankScreen(KitScreen):
         """Show the outlier under the cursor on the screen of architectures."""
         comparison, row = self._comparison, self.table.current
         if comparison is None or row is None:
-            self.dashboard.say("there is no architecture to open yet", severity="warning")
+            self.app.say("there is no architecture to open yet", severity="warning")
             return
-        self.dashboard.show("architectures")
+        self.app.show("architectures")
         self.app.call_later(_go_to, self.app, comparison.rows.codes[row])
 
     # Choices
@@ -258,19 +237,19 @@ class RankScreen(KitScreen):
             self._filter, self._filter_error = parse_filter(text), None
         except FilterError as error:
             self._filter_error = error
-            self._show_line()
+            self.show_progress()
         else:
             self._show()
 
     def action_next_metric(self) -> None:
         """Kendall, Pearson, Spearman."""
-        self.metric = METRICS[(METRICS.index(self.metric) + 1) % len(METRICS)]
+        self.metric = following(METRICS, self.metric)
         self._show()
 
     def action_by_cell(self) -> None:
         """Tell the cells of the partition apart, or not."""
         if self._comparison is not None and not self._comparison.cells:
-            self.dashboard.say("this run's recipe has no partition", severity="warning")
+            self.app.say("this run's recipe has no partition", severity="warning")
             return
         self.by_cell = not self.by_cell
         self._show()
@@ -283,7 +262,7 @@ class RankScreen(KitScreen):
     def _step(self, by: int) -> None:
         count = 0 if self._comparison is None else len(self._comparison.moments)
         if count < 2:
-            self.dashboard.say("there is only one moment: nothing was kept of how it came about", severity="warning")
+            self.app.say("there is only one moment: nothing was kept of how it came about", severity="warning")
             return
         at = (count - 1 if self.moment is None else self.moment) + by
         at = max(0, min(at, count - 1))
@@ -311,27 +290,10 @@ class RankScreen(KitScreen):
             self._player.stop()
             self._player = None
 
-    def action_next_panel(self) -> None:
-        """The next panel, where there is room for one of them only."""
-        body = self.query_one("#rank-body")
-        at = next(index for index, name in enumerate(PANELS) if body.has_class(f"-panel-{name}"))
-        for index, name in enumerate(PANELS):
-            body.set_class(index == (at + 1) % len(PANELS), f"-panel-{name}")
-        self.call_after_refresh(self._arrive)
-
-    def _arrive(self) -> None:
-        if not self.is_mounted:
-            return
-        for selector in ("#rank-outliers", "#rank-scatter KitPlot", "#rank-history KitPlot"):
-            widget = next(iter(self.query(selector)), None)
-            if widget is not None and widget.focusable:
-                self.set_focus(widget)
-                return
-
     def action_truth(self) -> None:
         """Compare with another truth."""
         names = ", ".join(shipped_truths())
-        self.dashboard.ask(
+        self.app.ask(
             "Compare with",
             self._choose_truth,
             value=self._truth,
@@ -342,7 +304,7 @@ class RankScreen(KitScreen):
     def _choose_truth(self, answer: str) -> None:
         path = Path(answer).expanduser()
         self._truth = str(path.absolute()) if path.is_file() else answer
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     # Copy and export
 
@@ -357,15 +319,12 @@ class RankScreen(KitScreen):
         return EXPORTED, exported(comparison.rows, self.table.order, self.table.errors)
 
 
-def _go_to(app: object, code: str) -> None:
-    from kit.dashboard.app import DashboardApp
+def _go_to(app: Host, code: str) -> None:
     from kit.dashboard.screens.architectures import ArchitecturesScreen
 
-    if isinstance(app, DashboardApp) and isinstance(app.screen, ArchitecturesScreen):
+    if isinstance(app.screen, ArchitecturesScreen):
         app.screen.await_code(code)
 
 
 def _check_truth(text: str) -> str:
-    if text in shipped_truths() or Path(text).expanduser().is_file():
-        return ""
-    return "there is no such file, and no such shipped truth"
+    return "" if text in shipped_truths() or not check_file(text) else "there is no such file, and no such shipped truth"

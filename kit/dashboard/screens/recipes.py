@@ -9,14 +9,15 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.widgets.recipe_panel import PANELS, Plan, RecipePanel
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.host import check_new_file
+from kit.dashboard.screens.base import KitScreen, following
+from kit.dashboard.widgets.parts import Part
+from kit.dashboard.widgets.recipe_panel import TABLES, Plan, RecipePanel
+from kit.dashboard.widgets.table import REST, Cell, Column, Rows, VirtualTable
 from kit.errors import KitError
 from kit.recipe import copy_recipe, load_profile, load_recipe
 from kit.watch.log_reader import Reading
@@ -37,21 +38,6 @@ class RecipesScreen(KitScreen):
     NEWS = ("run_directory",)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("recipes")]
 
-    class Listed(Message):
-        """The files were looked at."""
-
-        def __init__(self, entries: tuple[Entry, ...]) -> None:
-            super().__init__()
-            self.entries = entries
-
-    class Found(Message):
-        """What would run was resolved."""
-
-        def __init__(self, asked: object, resolved: Resolved) -> None:
-            super().__init__()
-            self.asked = asked
-            self.resolved = resolved
-
     def __init__(self) -> None:
         super().__init__()
         self.entries: tuple[Entry, ...] = ()
@@ -62,7 +48,6 @@ class RecipesScreen(KitScreen):
         self._at: Path | None = None
         self._copied: list[Path] = []
         self._shelf = RecipeShelf()
-        self._pending = {"list"}
         self._asked: object = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -75,15 +60,13 @@ class RecipesScreen(KitScreen):
     def on_mount(self) -> None:
         """Look at the files again and again."""
         self.set_interval(INTERVAL, self._look)
-        self._pending.clear()
-        self._look()
 
     @property
     def is_settled(self) -> bool:
-        return bool(self.entries) and not self._pending
+        return bool(self.entries) and super().is_settled
 
     @property
-    def panel(self) -> RecipePanel:
+    def about(self) -> RecipePanel:
         return self.query_one(RecipePanel)
 
     @property
@@ -107,18 +90,16 @@ class RecipesScreen(KitScreen):
         self._look()
 
     def _look(self) -> None:
-        if self.is_mounted and "list" not in self._pending and self.app.screen_stack[:1] == [self]:
-            self._pending.add("list")
-            runs = self.dashboard.runs_folder
+        if not self.at_work["list"] and self.app.screen_stack[:1] == [self]:
+            runs = self.app.runs_folder
             folders = tuple(dict.fromkeys([Path.cwd(), Path.cwd() / "recipes", runs.parent]))
-            work = partial(self._shelf.look, folders, tuple(self._copied), self.dashboard.run_directory)
-            self.run_worker(lambda: self.post_message(self.Listed(work())), thread=True, group="list")
+            look = partial(self._shelf.look, folders, tuple(self._copied), self.app.run_directory)
+            self.in_thread(look, self._take_entries, "list")
 
-    def on_recipes_screen_listed(self, message: Listed) -> None:
+    def _take_entries(self, entries: tuple[Entry, ...]) -> None:
         """Show what there is, if it is not what there was."""
-        self._pending.discard("list")
-        if message.entries is not self.entries:
-            self.entries = message.entries
+        if entries is not self.entries:
+            self.entries = entries
             self._show_list()
             self._select()
 
@@ -134,15 +115,8 @@ class RecipesScreen(KitScreen):
             if entry.kind == "profile":
                 self._show(Resolved(entry.settings, entry.problem))
             else:
-                self._pending.add("settings")
                 work = partial(resolve, entry, self.profile, tuple(self.overrides))
-                self.run_worker(lambda: self.post_message(self.Found(asked, work())), thread=True, group="resolve")
-
-    def on_recipes_screen_found(self, message: Found) -> None:
-        """Show the settings, unless the cursor has moved on."""
-        if message.asked == self._asked:
-            self._pending.discard("settings")
-            self._show(message.resolved)
+                self.in_thread(work, lambda resolved: self._show(resolved) if asked == self._asked else None, "settings")
 
     # Showing
 
@@ -152,16 +126,16 @@ class RecipesScreen(KitScreen):
             return
         marked = next((each for each in self.entries if each.path == self.marked), None)
         self.query_one("#recipes-head", Static).update(self._head(entry, resolved))
-        self.panel.show(entry, resolved, marked, self.plan)
+        self.about.show(entry, resolved, marked, self.plan)
 
     def _head(self, entry: Entry, resolved: Resolved) -> Content:
         where = f"  {shown_path(entry.path)}"
         if entry.kind == "recipe":
-            on = [(" on ", "$text-muted"), (clean(self._profile_name()), "bold")]
-            sets = [("  --set " + clean(" ".join(self.overrides)), "$text-warning")] if self.overrides else []
+            on: list[Part] = [(" on ", "$text-muted"), (clean(self._profile_name()), "bold")]
+            on += [("  --set " + clean(" ".join(self.overrides)), "$text-warning")] if self.overrides else []
         else:
-            on, sets = [("  profile", "$text-muted")], []
-        first = Content.assemble((f" {clean(entry.name)}", "bold $text-accent"), *on, *sets, (where, "$text-muted"))
+            on = [("  profile", "$text-muted")]
+        first = Content.assemble((f" {clean(entry.name)}", "bold $text-accent"), *on, (where, "$text-muted"))
         if resolved.problem:
             return Content.assemble(first, ("\n ✗ " + clean(resolved.problem.splitlines()[0]), "bold $text-error"))
         return Content.assemble(first, "\n " + clean(entry.title))
@@ -171,13 +145,18 @@ class RecipesScreen(KitScreen):
 
     def _show_list(self) -> None:
         table = self.table
-        width = table.size.width
         longest = max((len(entry.name) for entry in self.entries), default=8)
-        named = [Column("", 1, key="mark"), Column("recipe", max(8, min(longest, width - 30))), Column("kind", 7)]
-        named += [Column("from", 7)] if width >= 60 else []
-        named += [Column("phases", 6, right=True), Column("epochs", 6, right=True)] if width >= 50 else []
-        rest = width - 2 - sum(column.width + VirtualTable.GAP for column in named) - VirtualTable.GAP
-        table.set_columns([*named, Column("what it is", rest)] if rest >= 16 else named)
+        table.set_columns(
+            (
+                Column("", 1, key="mark"),
+                Column("recipe", longest, least=8),
+                Column("kind", 7),
+                Column("from", 7, rank=2),
+                Column("phases", 6, right=True, rank=3),
+                Column("epochs", 6, right=True, rank=3),
+                Column("what it is", REST, least=16, rank=1),
+            )
+        )
         table.is_marked = lambda index: self.entries[index].path == self.marked
         at = self.entries.index(self.current) if self.current is not None else 0
         table.set_rows(len(self.entries), self._cells, cursor=at)
@@ -185,25 +164,15 @@ class RecipesScreen(KitScreen):
     def _cells(self, index: int) -> list[Cell]:
         entry = self.entries[index]
         mark = "✗" if entry.problem else "●" if entry.path == self.marked else "◆" if entry == self.profile else ""
-        values: dict[str, Cell] = {
-            "mark": (mark, "bad" if entry.problem else "accent"),
-            "recipe": (entry.name, "strong"),
-            "kind": (entry.kind, "muted" if entry.kind == "profile" else ""),
-            "from": (entry.origin, STYLES[entry.origin]),
-            "phases": count(entry.phases) if entry.phases is not None else "",
-            "epochs": count(entry.subnet_epochs) if entry.subnet_epochs is not None else "",
-            "what it is": entry.title or entry.problem.splitlines()[0] if entry.problem else entry.title,
-        }
-        return [values[column.name] for column in self.table.columns]
-
-    def on_resize(self) -> None:
-        """Columns depend on the width."""
-        self.call_after_refresh(self._fit)
-
-    def _fit(self) -> None:
-        if self.is_mounted and self.entries:
-            self._show_list()
-            self.panel.fit()
+        return [
+            (mark, "bad" if entry.problem else "accent"),
+            (entry.name, "strong"),
+            (entry.kind, "muted" if entry.kind == "profile" else ""),
+            (entry.origin, STYLES[entry.origin]),
+            count(entry.phases) if entry.phases is not None else "",
+            count(entry.subnet_epochs) if entry.subnet_epochs is not None else "",
+            entry.title or entry.problem.partition("\n")[0],
+        ]
 
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """The entry under the cursor is the one that is shown."""
@@ -220,21 +189,21 @@ class RecipesScreen(KitScreen):
             if entry is not None and entry.kind == "profile":
                 self._use_profile(entry)
             else:
-                self._open_panel(self.panel.name_of)
+                self._open_panel(self.about.current)
 
     # Hooks
 
     def apply_filter(self, text: str) -> None:
-        self.panel.filter(text.lower().split())
+        self.about.filter(text.lower().split())
 
     def copy_text(self) -> str | None:
         """The line under the cursor of the panel, or the path of the file."""
-        if self.focused is not None and self.panel in self.focused.ancestors_with_self:
-            return self.panel.line
+        if self.focused is not None and self.about in self.focused.ancestors_with_self:
+            return self.about.line
         return None if self.current is None else str(self.current.path)
 
     def export_rows(self) -> Rows | None:
-        return self.panel.export()
+        return self.about.export()
 
     async def action_back(self) -> None:
         """From the panel to the list, where only one of them fits."""
@@ -248,17 +217,16 @@ class RecipesScreen(KitScreen):
 
     def _open_panel(self, name: str) -> None:
         self.query_one("#recipes-body").add_class("-inside")
-        self.panel.open(name)
-        self.panel.table.focus()
+        self.about.open(name)
+        self.about.table.focus()
 
     def action_next_panel(self) -> None:
         """Settings, difference, plan, file."""
-        names = list(PANELS)
-        self.panel.open(names[(names.index(self.panel.name_of) + 1) % len(names)])
+        self.about.open(following(TABLES, self.about.current))
 
     def action_only_written(self) -> None:
         """Hide defaults, or show them again."""
-        self.panel.toggle_defaults()
+        self.about.toggle_defaults()
 
     def action_read_again(self) -> None:
         """Read all files again."""
@@ -281,26 +249,25 @@ class RecipesScreen(KitScreen):
     def action_difference(self) -> None:
         """Show how the entry under the cursor differs from the marked one."""
         if self.marked is None:
-            self.dashboard.say("mark a recipe with the space bar first, then go to another one", severity="warning")
+            self.app.say("mark a recipe with the space bar first, then go to another one", severity="warning")
         else:
-            self.panel.open("difference")
+            self.about.open("difference")
 
     def action_next_profile(self) -> None:
         """Run on the next profile."""
         profiles = [entry for entry in self.entries if entry.kind == "profile" and not entry.problem]
         if profiles:
-            at = profiles.index(self.profile) if self.profile in profiles else -1
-            self._use_profile(profiles[(at + 1) % len(profiles)])
+            self._use_profile(following(profiles, self.profile or profiles[-1]))
 
     def _use_profile(self, profile: Entry) -> None:
         self._profile = profile.argument
         self._show_list()
         self._select()
-        self.dashboard.say(f"runs are planned on {profile.name}", timeout=2)
+        self.app.say(f"runs are planned on {profile.name}", timeout=2)
 
     def action_override(self) -> None:
         """Set values for the plan and the run."""
-        self.dashboard.ask(
+        self.app.ask(
             "Set for this run",
             self._override,
             value=shlex.join(self.overrides),
@@ -315,10 +282,10 @@ class RecipesScreen(KitScreen):
     def _recipe(self) -> Entry | None:
         entry = self.current
         if entry is None or entry.kind != "recipe":
-            self.dashboard.say("choose a recipe first: this is a profile", severity="warning")
+            self.app.say("choose a recipe first: this is a profile", severity="warning")
             return None
         if entry.problem:
-            self.dashboard.say(f"{entry.name} cannot be run: {entry.problem}", severity="error", timeout=10)
+            self.app.say(f"{entry.name} cannot be run: {entry.problem}", severity="error", timeout=10)
             return None
         return entry
 
@@ -327,11 +294,11 @@ class RecipesScreen(KitScreen):
         entry = self._recipe()
         if entry is not None:
             arguments = ["run", "recipe", entry.argument, "--profile", self._profile]
-            arguments += ["--runs", str(self.dashboard.runs_folder)]
+            arguments += ["--runs", str(self.app.runs_folder)]
             arguments += [word for override in self.overrides for word in ("--set", override)]
             self._open_panel("plan")
             self._set_plan(Plan(state="planning: reading data, timing one step"))
-            self._pending.add("plan")
+            self.at_work["plan"] += 1
             self.run_worker(self._ask_plan(arguments, self._asked), exclusive=True, group="plan")
 
     async def _ask_plan(self, arguments: Sequence[str], asked: object) -> None:
@@ -339,13 +306,14 @@ class RecipesScreen(KitScreen):
             plan = Plan(document=await run_json([*arguments, "--dry-run"]))
         except KitError as error:
             plan = Plan(problem=f"{error}\n{error.hint}" if error.hint else str(error))
-        self._pending.discard("plan")
+        finally:
+            self.at_work["plan"] -= 1
         if asked == self._asked:
             self._set_plan(plan)
 
     def _set_plan(self, plan: Plan) -> None:
         self.plan = plan
-        self.panel.show_plan(plan)
+        self.about.show_plan(plan)
 
     def action_run_recipe(self) -> None:
         """Start a run: with its plan and cost first."""
@@ -360,35 +328,24 @@ class RecipesScreen(KitScreen):
         entry = self.current
         if entry is not None:
             name = entry.path.name if not entry.is_of_run else f"{entry.name}-of-run.toml"
-            self.dashboard.ask(
+            self.app.ask(
                 f"Copy {entry.kind} {entry.name} to",
                 partial(self._copy, entry),
                 value=f"my-{name}",
                 detail="a new .toml file: edit it, and it is checked here as soon as it is saved",
-                check=_check_toml,
+                check=partial(check_new_file, ending=".toml"),
             )
 
     def _copy(self, entry: Entry, answer: str) -> None:
-        def work() -> None:
-            app = self.dashboard
-            try:
-                target = copy_recipe(str(entry.path), Path(answer).expanduser().absolute())
-                (load_recipe if entry.kind == "recipe" else load_profile)(str(target))
-            except KitError as error:
-                app.call_from_thread(app.report, error)
-            else:
-                app.call_from_thread(self._was_copied, target)
+        def copy() -> Path:
+            target = copy_recipe(str(entry.path), Path(answer).expanduser().absolute())
+            (load_recipe if entry.kind == "recipe" else load_profile)(str(target))
+            return target
 
-        self.run_worker(work, thread=True, group="copy")
+        self.in_thread(copy, self._was_copied, "copy")
 
     def _was_copied(self, target: Path) -> None:
         self._copied.append(target)
         self._at = target
-        self.dashboard.say(f"written and checked: {shown_path(target)}")
+        self.app.say(f"written and checked: {shown_path(target)}")
         self._look()
-
-
-def _check_toml(answer: str) -> str:
-    from kit.dashboard.app import check_new_file
-
-    return check_new_file(answer) or ("" if answer.endswith(".toml") else "a recipe's file ends with .toml")

@@ -5,39 +5,46 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.widgets.bars import STATUS_MARKS
+from kit.dashboard.screens.run_commands import RunCommands
+from kit.dashboard.widgets.fitted_pane import FittedPane
+from kit.dashboard.widgets.parts import STATUS_MARKS, bar
 from kit.dashboard.widgets.run_details import run_details
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
-from kit.errors import KitError
+from kit.dashboard.widgets.table import Cell, Column, Rows, VirtualTable
+from kit.run_dir import RunDirectory
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
-from kit.watch.run_actions import continue_arguments, remove, stop_run
+from kit.watch.run_actions import remove
 from kit.watch.run_summary import RunSummary
-from kit.watch.text import count, duration, number, percent, shown_path
+from kit.watch.text import duration, number, percent, shown_path
 
 STYLES = {"running": "good", "stopped": "warn", "crashed": "bad", "damaged": "bad", "queued": "muted"}
 BAR = 8
+COLUMNS = (
+    Column("state", 10),
+    Column("recipe", 14, rank=5),
+    Column("profile", 9, rank=5),
+    Column("phase", 8),
+    Column("", BAR, key="bar", rank=3),
+    Column("done", 5, right=True),
+    Column("left", 10, right=True, rank=1),
+    Column("loss", 6, right=True),
+    Column("rank τ", 6, right=True, key="rank"),
+    Column("rank r", 6, right=True, key="pearson", rank=4),
+    Column("started", 16, rank=6),
+)
 SELECT_DELAY = 0.15
 """Seconds that the cursor rests on a run before its log is read: scrolling through a thousand runs reads none."""
 
 
-def bar(fraction: float | None, width: int) -> str:
-    """Progress as a bar of `width` characters."""
-    full = 0 if fraction is None else int(fraction * width)
-    return "█" * full + "░" * (width - full)
-
-
-class RunsScreen(KitScreen):
+class RunsScreen(RunCommands):
     """The cursor is the selection: the run under it is the one that screens 2 to 5 show."""
 
     NAME = "runs"
@@ -59,8 +66,7 @@ class RunsScreen(KitScreen):
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="runs-body"):
             yield VirtualTable(id="runs-table")
-            with VerticalScroll(id="runs-details", can_focus=False):
-                yield Static("", markup=False)
+            yield FittedPane(id="runs-details", can_focus=False, fills=False)
         yield Static("", id="runs-line", markup=False)
 
     @property
@@ -74,11 +80,12 @@ class RunsScreen(KitScreen):
         return self._shown[cursor] if cursor < len(self._shown) else None
 
     def refresh_content(self, reading: Reading) -> None:
-        app = self.dashboard
+        app = self.app
         here = None if self.current is None else self.current.run.path
         self._shown = self._arranged(app.runs)
         table = self.table
-        table.set_columns(self._columns())
+        longest = max((len(summary.id) for summary in self._shown), default=0) + 2 * bool(self._marked)
+        table.set_columns((Column("run", min(44, max(8, longest)), least=min(28, max(8, longest))), *COLUMNS))
         table.sorted_by = self._sort
         table.is_marked = lambda index: self._shown[index].run.path in self._marked
         table.empty = self._nothing()
@@ -94,14 +101,6 @@ class RunsScreen(KitScreen):
         self.query_one("#runs-line", Static).update(self._line(), layout=False)
         self._show_details()
 
-    def on_resize(self) -> None:
-        """Columns depend on the width."""
-        self.call_after_refresh(self._fit)
-
-    def _fit(self) -> None:
-        if self.is_mounted:
-            self.table.set_columns(self._columns())
-
     # Rows
 
     def _arranged(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
@@ -115,32 +114,13 @@ class RunsScreen(KitScreen):
             kept = sorted(known, key=lambda summary: measure(summary) or 0, reverse=down) + rest
         return kept
 
-    def _columns(self) -> list[Column]:
-        width = self.table.size.width or self.size.width
-        fixed = [Column("state", 10), Column("phase", 8), Column("done", 5, right=True, key="done")]
-        fixed += [Column("loss", 6, right=True), Column("rank τ", 6, right=True, key="rank")]
-        if width >= 78:
-            fixed.insert(3, Column("left", 10, right=True))
-        if width >= 100:
-            fixed.insert(2, Column("", BAR, key="bar"))
-            fixed.append(Column("rank r", 6, right=True, key="pearson"))
-        if width >= 130:
-            fixed.insert(1, Column("profile", 9))
-            fixed.insert(1, Column("recipe", 14))
-        if width >= 150:
-            fixed.append(Column("started", 16))
-        taken = 1 + sum(column.width + VirtualTable.GAP for column in fixed)
-        return [Column("run", max(8, min(44, width - taken - VirtualTable.GAP - 1))), *fixed]
-
     def _cells(self, index: int) -> list[Cell]:
         summary = self._shown[index]
-        values = _values(summary)
         mark = "● " if summary.run.path in self._marked else ""
-        values["run"] = (mark + summary.id, "strong")
-        return [values[column.name or "bar"] for column in self.table.columns]
+        return [(mark + summary.id, "strong"), *_cells(summary)]
 
     def _nothing(self) -> str:
-        app = self.dashboard
+        app = self.app
         if app.runs_problem:
             return app.runs_problem
         if self._filter and app.runs:
@@ -148,7 +128,7 @@ class RunsScreen(KitScreen):
         return f"no runs in {shown_path(app.runs_folder)}: press s to start one" if app.runs_complete else "looking for runs"
 
     def _line(self) -> Content:
-        app = self.dashboard
+        app = self.app
         states: dict[str, int] = {}
         for summary in app.runs:
             states[summary.status or "unread"] = states.get(summary.status or "unread", 0) + 1
@@ -161,7 +141,8 @@ class RunsScreen(KitScreen):
 
     def _show_details(self) -> None:
         summary = self.current
-        self.query_one("#runs-details Static", Static).update(run_details(summary) if summary is not None else Content(""))
+        content = Content("") if summary is None else run_details(summary)
+        self.query_one("#runs-details", FittedPane).show(lambda *_: content)
 
     # The cursor
 
@@ -174,7 +155,7 @@ class RunsScreen(KitScreen):
         self._show_details()
         if self._rest_timer is not None:
             self._rest_timer.stop()
-        self._rest_timer = self.set_timer(SELECT_DELAY, partial(self.dashboard.select_run, summary.run))
+        self._rest_timer = self.set_timer(SELECT_DELAY, partial(self.app.select_run, summary.run))
 
     def on_virtual_table_selected(self) -> None:
         """Open the run."""
@@ -191,13 +172,13 @@ class RunsScreen(KitScreen):
             self._sort = (key, True)
         else:
             self._sort = (key, False)
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     # Hooks
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.lower().split()
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     def copy_text(self) -> str | None:
         return None if self.current is None else str(self.current.run.path)
@@ -227,8 +208,8 @@ class RunsScreen(KitScreen):
     def action_open(self) -> None:
         """Watch the run under the cursor."""
         if self.current is not None:
-            self.dashboard.select_run(self.current.run)
-            self.dashboard.show("run")
+            self.app.select_run(self.current.run)
+            self.app.show("run")
 
     def action_start(self) -> None:
         """Choose a recipe, see what it will cost, run it."""
@@ -236,43 +217,24 @@ class RunsScreen(KitScreen):
 
         self.app.push_screen(StartScreen())
 
-    def action_stop(self) -> None:
-        """Ask, then stop the run under the cursor."""
-        if self.current is not None:
-            ask_to_stop(self, self.current.run.id, partial(stop_run, self.current.run, self.current.state.pid))
-
-    def action_continue(self) -> None:
-        """Continue the run under the cursor."""
-        if self.current is not None:
-            self.continue_run(self.current)
-
-    @work(thread=True, group="action")
-    def continue_run(self, summary: RunSummary) -> None:
-        """Start the process that continues a run."""
-        app = self.dashboard
-        try:
-            if summary.status in ("running", "finished"):
-                raise KitError(f"run {summary.id} is {summary.status}: there is nothing to continue")
-            arguments = continue_arguments(summary.run, app.runs_folder)
-        except KitError as error:
-            app.call_from_thread(app.report, error)
-        else:
-            app.call_from_thread(app.start_kit, f"continue {summary.id}", *arguments)
+    def commanded(self) -> tuple[RunDirectory, str, int | None] | None:
+        summary = self.current
+        return None if summary is None else (summary.run, summary.status, summary.state.pid)
 
     def action_mark(self) -> None:
         """Mark the run under the cursor for a comparison."""
         if self.current is not None:
             self._marked ^= {self.current.run.path}
             self.table.action_cursor("down")
-            self.refresh_content(self.dashboard.reading)
+            self.refresh_content(self.app.reading)
 
     def action_compare(self) -> None:
         """Put the marked runs side by side."""
         from kit.dashboard.screens.compare import CompareScreen
 
-        chosen = [summary.run for summary in self.dashboard.runs if summary.run.path in self._marked]
+        chosen = [summary.run for summary in self.app.runs if summary.run.path in self._marked]
         if len(chosen) < 2:
-            self.dashboard.say("mark two or more runs with the space bar first", severity="warning")
+            self.app.say("mark two or more runs with the space bar first", severity="warning")
         else:
             self.app.push_screen(CompareScreen(chosen))
 
@@ -282,53 +244,18 @@ class RunsScreen(KitScreen):
         if summary is None:
             return
         if summary.status == "running":
-            self.dashboard.say(f"run {summary.id} is running: stop it first", severity="warning")
+            self.app.say(f"run {summary.id} is running: stop it first", severity="warning")
             return
-        self.dashboard.confirm(
-            f"Remove run {summary.id}?",
-            partial(self.in_thread, partial(remove, summary.run), f"removed {summary.id}"),
-            detail=f"{summary.run.path} is deleted with its weights and scores. Phases are shared between runs and stay.",
-            yes="Remove",
-        )
-
-    @work(thread=True, group="action")
-    def in_thread(self, do: Callable[[], object], done: str) -> None:
-        """Do something with files, and say how it went."""
-        app = self.dashboard
-        try:
-            do()
-        except KitError as error:
-            app.call_from_thread(app.report, error)
-        else:
-            app.call_from_thread(app.say, done)
+        app = self.app
+        delete = partial(self.in_thread, partial(remove, summary.run), lambda _: app.say(f"removed {summary.id}"), "action")
+        detail = f"{summary.run.path} is deleted with its weights and scores. Phases are shared between runs and stay."
+        app.confirm(f"Remove run {summary.id}?", delete, detail=detail, yes="Remove")
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        keys = [column.name for column in self.table.columns if column.name in SORTS]
-        at = keys.index(self._sort[0]) if self._sort is not None and self._sort[0] in keys else -1
-        key = keys[at + 1] if at + 1 < len(keys) else ""
-        self._sort = (key, False) if key else None
-        self.refresh_content(self.dashboard.reading)
-
-
-def ask_to_stop(screen: KitScreen, name: str, stop: Callable[[], int]) -> None:
-    """Ask, then signal a run's process from a thread."""
-    app = screen.dashboard
-
-    def work_on_it() -> None:
-        try:
-            pid = stop()
-        except KitError as error:
-            app.call_from_thread(app.report, error)
-        else:
-            app.call_from_thread(app.say, f"asked process {pid} to stop; it saves its state first")
-
-    app.confirm(
-        f"Stop run {name}?",
-        partial(screen.run_worker, work_on_it, thread=True, group="action"),
-        detail="Its process saves its state and ends. Continue it at any time: nothing is lost.",
-        yes="Stop",
-    )
+        key = self.table.next_sort(SORTS)
+        self._sort = None if key is None else (key, False)
+        self.refresh_content(self.app.reading)
 
 
 SORTS: dict[str, Callable[[RunSummary], str | float | None]] = {
@@ -351,22 +278,22 @@ def _words(summary: RunSummary) -> str:
     return " ".join(parts).lower()
 
 
-def _values(summary: RunSummary) -> dict[str, Cell]:
+def _cells(summary: RunSummary) -> list[Cell]:
     state = summary.state
     status = summary.status or "…"
-    scoring = state.evaluation is not None and not state.evaluation.finished and state.outcome == "running"
-    fraction = state.evaluation.fraction if scoring and state.evaluation is not None else state.fraction
-    return {
-        "state": (f"{STATUS_MARKS.get(status, '')} {status}", STYLES.get(status, "")),
-        "recipe": summary.recipe or "-",
-        "profile": summary.profile or "-",
-        "phase": "scoring" if scoring else state.phase or "-",
-        "bar": (bar(fraction, BAR), "good" if status == "running" else "muted"),
-        "done": percent(fraction),
-        "left": duration(state.seconds_left) if summary.status == "running" else "-",
-        "loss": number(state.loss),
-        "rank": number(summary.kendall, sign=True),
-        "pearson": number(summary.pearson, sign=True),
-        "started": clock(state.started, date=True),
-        "passes": count(state.passes_done),
-    }
+    scoring = state.evaluation if state.outcome == "running" else None
+    scoring = None if scoring is None or scoring.finished else scoring
+    fraction = state.fraction if scoring is None else scoring.fraction
+    return [
+        (f"{STATUS_MARKS.get(status, '')} {status}", STYLES.get(status, "")),
+        summary.recipe or "-",
+        summary.profile or "-",
+        state.phase or "-" if scoring is None else "scoring",
+        ("".join(bar(fraction, BAR)), "good" if status == "running" else "muted"),
+        percent(fraction),
+        duration(state.seconds_left) if status == "running" else "-",
+        number(state.loss),
+        number(summary.kendall, sign=True),
+        number(summary.pearson, sign=True),
+        clock(state.started, date=True),
+    ]

@@ -1,9 +1,9 @@
 """Starting a run: choose, see what it will cost, start."""
 
 import shlex
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
-from textual import on, work
+from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid, Horizontal, Vertical
@@ -12,19 +12,18 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
+from kit.dashboard.host import Host
+from kit.dashboard.widgets.plan_table import PLAN_COLUMNS, plan_rows, plan_summary
 from kit.dashboard.widgets.table import Cell, VirtualTable
 from kit.errors import KitError
 from kit.recipe import profile_names, recipe_names
 from kit.watch.processes import run_json
 
-if TYPE_CHECKING:
-    from kit.dashboard.app import DashboardApp
-
 
 class StartScreen(ModalScreen[None]):
     """A form, its plan, and a button that only works for what was planned."""
 
+    app = getters.app(Host)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("start")]
     AUTO_FOCUS = "#start-recipe"
 
@@ -36,10 +35,6 @@ class StartScreen(ModalScreen[None]):
         self._planned: list[str] | None = None
         self._run: str | None = None
         self._rows: list[list[Cell]] = []
-
-    @property
-    def dashboard(self) -> "DashboardApp":
-        return cast("DashboardApp", self.app)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="start"):
@@ -60,7 +55,7 @@ class StartScreen(ModalScreen[None]):
                     self.overrides, placeholder="phases.D1.epochs=3 profile.pool.size=100", id="start-set", compact=True
                 )
             yield Static("", id="start-status", markup=False)
-            yield VirtualTable(COLUMNS, id="start-plan")
+            yield VirtualTable(PLAN_COLUMNS, id="start-plan")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Plan", id="start-plan-button", variant="primary", compact=True)
                 yield Button("Start", id="start-button", variant="success", compact=True, disabled=True)
@@ -81,7 +76,7 @@ class StartScreen(ModalScreen[None]):
         if not seed.isdigit():
             raise KitError(f"the seed must be a whole number from 0 on, not {seed!r}")
         arguments = ["run", "recipe", recipe, "--profile", profile, "--seed", seed]
-        arguments += ["--runs", str(self.dashboard.runs_folder)]
+        arguments += ["--runs", str(self.app.runs_folder)]
         if data:
             arguments += ["--data", data]
         if pool:
@@ -151,9 +146,9 @@ class StartScreen(ModalScreen[None]):
             self._say("Plan it first.", "$text-warning")
             return
         label = f"{self._planned[2]} on {self._planned[4]}"
-        if self.dashboard.start_kit(label, *self._planned, run=self._run) is not None:
+        if self.app.start_kit(label, *self._planned, run=self._run) is not None:
             self.dismiss()
-            self.dashboard.show("runs")
+            self.app.show("runs")
 
     @on(Button.Pressed, "#start-cancel")
     def action_cancel(self) -> None:

@@ -1,24 +1,24 @@
 """Screen 5: a run's archives: what is in them, whether they pass, and how one is built and reproduced."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static, Tree
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.submission_jobs import check_new_archive, check_sample
+from kit.dashboard.host import check_new_file
+from kit.dashboard.screens.base import KitScreen, following
 from kit.dashboard.widgets.archive_tree import ArchiveTree
-from kit.dashboard.widgets.checks_panel import STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
+from kit.dashboard.widgets.checks_panel import EXPORTS, STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
 from kit.dashboard.widgets.job_panel import JobPanel
-from kit.dashboard.widgets.table import VirtualTable
+from kit.dashboard.widgets.parts import muted
+from kit.dashboard.widgets.table import Rows, VirtualTable
 from kit.errors import KitError
 from kit.run_dir import RunDirectory
 from kit.submission.archives import (
@@ -37,12 +37,8 @@ from kit.watch.processes import run_json
 from kit.watch.text import clean, count, shown_path, size
 
 INTERVAL = 2.0
-PANELS = {
-    "checks": "#submission-checks",
-    "files": "ArchiveTree",
-    "exports": "#submission-exports",
-    "job": "JobPanel VirtualTable",
-}
+Key = tuple[Path, tuple[int, int]]
+"""Path and version of an archive."""
 
 
 class SubmissionScreen(KitScreen):
@@ -53,41 +49,38 @@ class SubmissionScreen(KitScreen):
     AUTO_FOCUS = "#submission-checks"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("submission")]
 
-    class Looked(Message):
-        """The disk was looked at."""
-
-        def __init__(self, run: Path | None, found: Found) -> None:
-            super().__init__()
-            self.run = run
-            self.found = found
+    PANELS: ClassVar[Mapping[str, str]] = {
+        "checks": "#submission-judged",
+        "files": "#submission-tree",
+        "exports": "#submission-exports",
+        "job": "#submission-job",
+    }
 
     def __init__(self) -> None:
         super().__init__()
         self.found = Found()
         self.chosen: Path | None = None
         self.checks: tuple[Check, ...] = ()
-        self.panel = "checks"
         self._shelf = ArchiveShelf()
         self._opened: list[Path] = []
-        self._reports: dict[tuple[Path, tuple[int, int]], tuple[Check, ...] | KitError] = {}
-        self._checking: tuple[Path, tuple[int, int]] | None = None
+        self._reports: dict[Key, tuple[Check, ...] | KitError] = {}
+        self._checking: Key | None = None
         self._looked_at: object = None
-        self._is_looking = False
         self._words: list[str] = []
         self._only_failures = False
         self._member: Member | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="submission-verdict", markup=False)
-        with Horizontal(id="submission-body", classes="-panel-checks"):
-            with Vertical(id="submission-files"):
+        with Horizontal(id="submission-body"):
+            with Vertical(id="submission-files", classes="column panel"):
                 yield ArchivesTable(id="submission-archives")
                 yield ArchiveTree(id="submission-tree")
                 yield Static("", id="submission-member", markup=False)
-            with Vertical(id="submission-right"):
-                yield ChecksPanel(id="submission-judged")
-                yield ExportsTable(id="submission-exports", empty="no ONNX files")
-                yield JobPanel(id="submission-job")
+            with Vertical(id="submission-right", classes="column"):
+                yield ChecksPanel(id="submission-judged", classes="panel stacked -current")
+                yield ExportsTable(EXPORTS, id="submission-exports", classes="panel stacked", empty="no ONNX files")
+                yield JobPanel(id="submission-job", classes="panel stacked")
 
     def on_mount(self) -> None:
         """Look at the disk again and again."""
@@ -95,7 +88,7 @@ class SubmissionScreen(KitScreen):
 
     @property
     def is_settled(self) -> bool:
-        return self._looked_at == self._signature() and not self._is_looking and self._checking is None
+        return self._looked_at == self._signature() and self._checking is None and super().is_settled
 
     @property
     def archive(self) -> ArchiveFile | None:
@@ -112,27 +105,21 @@ class SubmissionScreen(KitScreen):
 
     def _signature(self) -> object:
         """What the search for archives depends on, besides the disk."""
-        state, run = self.dashboard.reading.state, self.dashboard.run_directory
+        state, run = self.app.reading.state, self.app.run_directory
         phases = tuple((phase.name, phase.status) for phase in state.phases)
         return (None if run is None else run.path), phases, state.outcome, tuple(self._opened)
 
     def _look(self) -> None:
-        if not self._is_looking and self.app.screen_stack[:1] == [self]:
-            self._is_looking = True
+        if not self.at_work["look"] and self.app.screen_stack[:1] == [self]:
             self._looked_at = self._signature()
-            app = self.dashboard
-            work = partial(self._shelf.look, app.run_directory, app.runs_folder, tuple(self._opened), app.reading.state)
-            self.run_worker(partial(self._tell_found, work, app.run_directory), thread=True, group="look")
+            run, runs, state = self.app.run_directory, self.app.runs_folder, self.app.reading.state
+            look = partial(self._shelf.look, run, runs, tuple(self._opened), state)
+            self.in_thread(look, partial(self._take_found, run), "look")
 
-    def _tell_found(self, work: Any, run: Any) -> None:
-        self.post_message(self.Looked(None if run is None else run.path, work()))
-
-    def on_submission_screen_looked(self, message: Looked) -> None:
+    def _take_found(self, run: RunDirectory | None, found: Found) -> None:
         """Keep what was found, unless another run was chosen meanwhile."""
-        self._is_looking = False
-        run = self.dashboard.run_directory
-        if message.run == (None if run is None else run.path):
-            self.found = message.found
+        if run == self.app.run_directory:
+            self.found = found
         if self._looked_at != self._signature():
             self._look()
         self._show()
@@ -147,7 +134,7 @@ class SubmissionScreen(KitScreen):
         self._checking = key
         self.run_worker(self._run_check(key), exclusive=True, group="check")
 
-    async def _run_check(self, key: tuple[Path, tuple[int, int]]) -> None:
+    async def _run_check(self, key: Key) -> None:
         try:
             document = await run_json(["submission", "check", str(key[0])], accept=(0, 1))
         except KitError as error:
@@ -196,14 +183,12 @@ class SubmissionScreen(KitScreen):
         return Content.assemble((place, "bold"), (facts, "$text-muted"), (f"\n {mark} {clean(text)}", STYLES[kind]))
 
     def _nothing(self) -> Content:
-        run = self.dashboard.run_directory
+        run = self.app.run_directory
         if run is None:
-            return Content.styled(
-                " no run is chosen, and no archive is open\n o opens an archive, 1 lists the runs", "$text-muted"
-            )
-        if self._looked_at is None or (self._is_looking and not self.found.missing):
-            return Content.styled(" looking for archives\n", "$text-muted")
-        status = self.dashboard.reading.status
+            return muted(" no run is chosen, and no archive is open\n o opens an archive, 1 lists the runs")
+        if self._looked_at is None or (self.at_work["look"] and not self.found.missing):
+            return muted(" looking for archives\n")
+        status = self.app.reading.status
         if self.found.missing:
             how = "it is being worked on" if status == "running" else "continue it on screen 1 with r"
             why, next_step = clean(self.found.missing), f"{how}; o opens another archive"
@@ -228,10 +213,6 @@ class SubmissionScreen(KitScreen):
 
     # What moves
 
-    def on_resize(self) -> None:
-        """Columns depend on the width."""
-        self.call_after_refresh(self._show)
-
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """Tell a finding in full; show the archive under the cursor."""
         if message.table.id == "submission-checks":
@@ -246,7 +227,7 @@ class SubmissionScreen(KitScreen):
         """Tell a member's whole name."""
         self._member = message.node.data
         text = "" if self._member is None else clean(self._member.path)
-        self.query_one("#submission-member", Static).update(Content.styled(text, "$text-muted"))
+        self.query_one("#submission-member", Static).update(muted(text))
 
     def apply_filter(self, text: str) -> None:
         self._words = text.lower().split()
@@ -280,30 +261,22 @@ class SubmissionScreen(KitScreen):
 
     def action_next_panel(self) -> None:
         """Checks, files, ONNX exports, the command that works."""
-        names = [name for name in PANELS if name != "job" or self.jobs.job is not None]
-        self._open_panel(names[(names.index(self.panel) + 1) % len(names)])
-
-    def _open_panel(self, name: str) -> None:
-        body = self.query_one("#submission-body")
-        body.remove_class(f"-panel-{self.panel}")
-        body.add_class(f"-panel-{name}")
-        self.panel = name
-        self.query_one(PANELS[name]).focus()
+        self.open_panel(following([name for name in self.PANELS if name != "job" or self.jobs.job is not None], self.panel))
 
     def action_next_archive(self) -> None:
         """Show the next archive."""
         archives, archive = self.found.archives, self.archive
         if archive is None or len(archives) < 2:
-            self.dashboard.say("there is no other archive", severity="warning")
+            self.app.say("there is no other archive", severity="warning")
             return
-        self.chosen = archives[(archives.index(archive) + 1) % len(archives)].path
+        self.chosen = following(archives, archive).path
         self._show()
 
     def action_check(self) -> None:
         """Check the archive again."""
         archive = self.archive
         if archive is None:
-            self.dashboard.say("there is no archive to check", severity="warning")
+            self.app.say("there is no archive to check", severity="warning")
             return
         self._reports.pop((archive.path, archive.version), None)
         self._show()
@@ -311,18 +284,10 @@ class SubmissionScreen(KitScreen):
     def action_open(self) -> None:
         """Show an archive that lies anywhere."""
         detail = "the path of a .tar file; nothing is unpacked"
-        self.dashboard.ask("Open an archive", self._open, value="", detail=detail)
+        self.app.ask("Open an archive", self._open, value="", detail=detail)
 
     def _open(self, answer: str) -> None:
-        def work() -> None:
-            try:
-                path = require_archive(Path(answer).expanduser())
-            except KitError as error:
-                self.app.call_from_thread(self.dashboard.report, error)
-            else:
-                self.app.call_from_thread(self._opened_path, path)
-
-        self.run_worker(work, thread=True, group="open")
+        self.in_thread(partial(require_archive, Path(answer).expanduser()), self._opened_path, "open")
 
     def _opened_path(self, path: Path) -> None:
         if path not in self._opened:
@@ -338,37 +303,38 @@ class SubmissionScreen(KitScreen):
 
     def action_build(self) -> None:
         """Ask where to, then build the run's archive."""
-        app, run = self.dashboard, self.dashboard.run_directory
+        app, run = self.app, self.app.run_directory
         if run is None:
             app.say("choose a run first (screen 1)", severity="warning")
         elif self.found.missing:
             app.say(f"{run.id}: {self.found.missing}", severity="warning", timeout=8)
         elif self._may_start():
-            self.run_worker(partial(self._ask_where, run), thread=True, group="open")
+            self.in_thread(partial(new_archive_path, run, app.runs_folder), partial(self._ask_where, run), "open")
 
     def _may_start(self) -> bool:
         if self.jobs.is_busy:
-            self.dashboard.say("a command is at work: wait for it, or stop it with x", severity="warning")
+            self.app.say("a command is at work: wait for it, or stop it with x", severity="warning")
         return not self.jobs.is_busy
 
-    def _ask_where(self, run: RunDirectory) -> None:
-        app = self.dashboard
-        path = new_archive_path(run, app.runs_folder)
+    def _ask_where(self, run: RunDirectory, path: Path) -> None:
         detail = "sub-networks are calibrated and exported first, unless that was done; it goes on without the dashboard"
+        check = partial(check_new_file, ending=".tar")
         build = partial(self._build, run)
-        ask = partial(app.ask, f"Build the archive of {run.id} as", build, detail=detail, check=check_new_archive)
-        app.call_from_thread(ask, value=shown_path(path))
+        self.app.ask(f"Build the archive of {run.id} as", build, value=shown_path(path), detail=detail, check=check)
 
     def _build(self, run: RunDirectory, answer: str) -> None:
-        self.jobs.build(run, Path(answer).expanduser().absolute())
+        out = Path(answer).expanduser().absolute()
+        started = self.app.start_kit(f"build {run.id}", "submission", "build", str(run.path), "--out", str(out))
+        if started is not None:
+            self.jobs.follow(started, out)
 
     def action_reproduce(self) -> None:
         """Ask how many, then score them again from the archive alone."""
         archive = self.archive
         if archive is None:
-            self.dashboard.say("there is no archive to reproduce", severity="warning")
+            self.app.say("there is no archive to reproduce", severity="warning")
         elif self._may_start():
-            self.dashboard.ask(
+            self.app.ask(
                 f"How many sub-networks of {archive.path.name} to score again?",
                 partial(self._reproduce, archive),
                 value="5",
@@ -384,15 +350,21 @@ class SubmissionScreen(KitScreen):
         """Ask, then stop the command that works."""
         job = self.jobs.job
         if job is None or not self.jobs.is_busy:
-            self.dashboard.say("no command is at work", severity="warning")
+            self.app.say("no command is at work", severity="warning")
             return
-        self.dashboard.confirm(f"Stop {job.title}?", self.jobs.stop, detail="Nothing is left half written.", yes="Stop")
+        self.app.confirm(f"Stop {job.title}?", self.jobs.stop, detail="Nothing is left half written.", yes="Stop")
 
     def on_job_panel_began(self) -> None:
         """Watch it."""
         self.query_one("#submission-body").add_class("-with-job")
-        self._open_panel("job")
+        self.open_panel("job")
 
     def on_job_panel_ended(self, message: JobPanel.Ended) -> None:
         """Show and check what was built."""
         self._opened_path(message.path)
+
+
+def check_sample(answer: str) -> str:
+    """What is wrong with an answer to how many sub-networks to score again."""
+    number = answer.split(" ")[0]
+    return "" if number.isascii() and number.isdigit() and int(number[:9]) > 0 else "expected a whole number from 1 on"

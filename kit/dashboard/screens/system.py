@@ -7,17 +7,14 @@ from functools import partial
 from typing import ClassVar
 
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from kit.dashboard.bindings import bindings
-from kit.dashboard.screens.base import KitScreen, Rows
-from kit.dashboard.widgets.plot import BLOCKS
-from kit.dashboard.widgets.run_header import progress_bar
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.screens.base import KitScreen
+from kit.dashboard.widgets.fitted_pane import FittedPane
+from kit.dashboard.widgets.parts import Part, bar, block, muted
+from kit.dashboard.widgets.table import REST, Cell, Column, Rows, VirtualTable
 from kit.watch.log_reader import Reading
 from kit.watch.system_probe import Gpu, KitProcess, Probe, Sample
 from kit.watch.text import clean, duration, size
@@ -25,7 +22,13 @@ from kit.watch.text import clean, duration, size
 INTERVAL = 2.0
 FIRST = 0.2
 REMEMBERED = 120
-Part = str | tuple[str, str]
+COLUMNS = (
+    Column("pid", 8, right=True),
+    Column("cores", 5, right=True),
+    Column("memory", 9, right=True),
+    Column("for", 12, right=True),
+    Column("command", REST, least=10),
+)
 
 
 class SystemScreen(KitScreen):
@@ -36,13 +39,6 @@ class SystemScreen(KitScreen):
     AUTO_FOCUS = "VirtualTable"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("system")]
 
-    class Sampled(Message):
-        """The machine was looked at."""
-
-        def __init__(self, sample: Sample) -> None:
-            super().__init__()
-            self.sample = sample
-
     def __init__(self) -> None:
         super().__init__()
         self.samples: deque[Sample] = deque(maxlen=REMEMBERED)
@@ -52,18 +48,16 @@ class SystemScreen(KitScreen):
         self._left = threading.Event()
 
     def compose_body(self) -> Iterable[Widget]:
-        with VerticalScroll(id="system-top", can_focus=False):
-            yield Static(Content.styled("looking", "$text-muted"), id="system-figures", markup=False)
-        yield VirtualTable(id="system-processes", empty="no kit process is running on this machine")
+        yield FittedPane(id="system-top", can_focus=False, fills=False)
+        yield VirtualTable(COLUMNS, id="system-processes", empty="no kit process is running on this machine")
 
     def on_mount(self) -> None:
         """Start to sample."""
-        super().on_mount()
-        self.run_worker(partial(self._sample, Probe(self.dashboard.runs_folder)), thread=True, group="system")
+        self.query_one(FittedPane).show(lambda *_: muted("looking"))
+        self.run_worker(partial(self._sample, Probe(self.app.runs_folder)), thread=True, group="system")
 
     def on_screen_resume(self) -> None:
         """Somebody looks."""
-        super().on_screen_resume()
         self._watched.set()
 
     def on_screen_suspend(self) -> None:
@@ -80,38 +74,22 @@ class SystemScreen(KitScreen):
         while not self._left.is_set():
             # Wakes up now and then, so that a forgotten screen never keeps the process alive.
             if self._watched.wait(INTERVAL) and not self._left.is_set() and self.app.is_running:
-                self.post_message(self.Sampled(probe.sample()))
+                self.call_later(self._take, probe.sample())
                 self._left.wait(INTERVAL)
             elif not self.app.is_running:
                 return
 
-    def on_system_screen_sampled(self, message: Sampled) -> None:
-        """Show what was seen."""
-        self.samples.append(message.sample)
-        self.refresh_content(self.dashboard.reading)
-
-    def on_resize(self) -> None:
-        """Bars are as wide as there is room."""
-        self.call_after_refresh(self._again)
-
-    def _again(self) -> None:
-        if self.is_mounted:
-            self.refresh_content(self.dashboard.reading)
+    def _take(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        self.refresh_content(self.app.reading)
 
     def refresh_content(self, reading: Reading) -> None:
         if not self.samples:
             return
-        width = max(20, self.size.width - 4)
-        figures = system_figures(list(self.samples), reading, width)
-        self.query_one("#system-figures", Static).update(figures)
-        processes = self.samples[-1].processes
-        self._rows = [item for item in processes if all(word in item.command.lower() for word in self._words)]
-        table = self.query_one(VirtualTable)
-        fixed = [Column("pid", 8, right=True), Column("cores", 5, right=True), Column("memory", 9, right=True)]
-        fixed.append(Column("for", 12, right=True))
-        taken = sum(column.width + VirtualTable.GAP for column in fixed)
-        table.set_columns([*fixed, Column("command", max(10, table.size.width - taken - VirtualTable.GAP - 1))])
-        table.set_rows(len(self._rows), self._cells)
+        samples = list(self.samples)
+        self.query_one(FittedPane).show(lambda width, _: system_figures(samples, reading, width))
+        self._rows = [item for item in samples[-1].processes if all(word in item.command.lower() for word in self._words)]
+        self.query_one(VirtualTable).set_rows(len(self._rows), self._cells)
 
     def _cells(self, index: int) -> list[Cell]:
         process = self._rows[index]
@@ -120,7 +98,7 @@ class SystemScreen(KitScreen):
 
     def apply_filter(self, text: str) -> None:
         self._words = text.lower().split()
-        self.refresh_content(self.dashboard.reading)
+        self.refresh_content(self.app.reading)
 
     def copy_text(self) -> str | None:
         cursor = self.query_one(VirtualTable).cursor
@@ -151,7 +129,11 @@ def system_figures(samples: list[Sample], reading: Reading, width: int) -> Conte
     average = ", ".join(f"{load:.2f}" for load in now.load_average)
     parts += _line("CPU", cpu, f"{cpu:.0%} of {len(now.cores)} cores, load {average}", width)
     if len(now.cores) <= 64:
-        parts += ["              ", (_cores(now.cores), "$text-success"), ("  a block per core\n", "$text-muted")]
+        parts += [
+            "              ",
+            ("".join(map(block, now.cores)), "$text-success"),
+            ("  a block per core\n", "$text-muted"),
+        ]
     memory = now.memory_used / max(1, now.memory_total)
     parts += _line("memory", memory, f"{size(now.memory_used)} of {size(now.memory_total)}", width)
     if now.disk_total:
@@ -165,7 +147,7 @@ def system_figures(samples: list[Sample], reading: Reading, width: int) -> Conte
     parts += [
         "\n",
         ("last minutes  ", "$text-muted"),
-        (_history(history, min(REMEMBERED, width - 16)), "$text-primary"),
+        ("".join(map(block, history[-max(1, width - 16) :])), "$text-primary"),
         "\n",
     ]
     parts += _waiting(reading, width)
@@ -173,11 +155,9 @@ def system_figures(samples: list[Sample], reading: Reading, width: int) -> Conte
 
 
 def _line(name: str, share: float, text: str, width: int) -> list[Part]:
-    bar = max(4, min(60, width - 16 - len(text)))
-    share = min(1.0, max(0.0, share))
     style = "$text-error" if share > 0.95 else "$text-warning" if share > 0.8 else "$text-success"
-    (full, _), (empty, muted) = progress_bar(share, bar)
-    return [(f"{name:<14}", "$text-muted"), (full, style), (empty, muted), f" {text}\n"]
+    full, rest = bar(share, max(4, min(60, width - 16 - len(text))))
+    return [(f"{name:<14}", "$text-muted"), (full, style), (rest, "$text-muted"), f" {text}\n"]
 
 
 def _gpu_lines(gpu: Gpu, width: int) -> list[Part]:
@@ -199,15 +179,3 @@ def _waiting(reading: Reading, width: int) -> list[Part]:
     verdict = "the data keeps up" if share < 0.1 else "workers would help (runtime.workers)"
     text = f"{share:.1%} of a step" + (f": {verdict}" if is_live else ", when it last trained")
     return _line("data waiting", share, text, width)
-
-
-def _cores(loads: tuple[float, ...]) -> str:
-    return "".join(_block(load) for load in loads)
-
-
-def _history(values: list[float], width: int) -> str:
-    return "".join(map(_block, values[-max(1, width) :]))
-
-
-def _block(load: float) -> str:
-    return BLOCKS[min(len(BLOCKS) - 1, int(min(1.0, max(0.0, load)) * len(BLOCKS)))]

@@ -1,5 +1,6 @@
 """The lines above and below every screen: where one is, and the filter."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -10,17 +11,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from kit.dashboard.bindings import SCREENS, TITLES
+from kit.dashboard.widgets.parts import STATUS_MARKS, STATUS_STYLES, cut
 from kit.watch.text import clean
-
-STATUS_STYLES = {
-    "running": "$text-success",
-    "finished": "$text-primary",
-    "stopped": "$text-warning",
-    "crashed": "bold $text-error",
-    "damaged": "bold $text-error",
-    "queued": "$text-muted",
-}
-STATUS_MARKS = {"running": "▶", "finished": "✓", "stopped": "■", "crashed": "✗", "damaged": "✗", "queued": "○"}
 
 
 class TopBar(Widget):
@@ -39,9 +31,10 @@ class TopBar(Widget):
             mark = STATUS_MARKS.get(self.status, "")
             room = width - sum(len(text) for text, _ in parts) - len(self.status) - len(mark) - 5
             if room >= 8:
-                name = clean(self.run_name)
-                name = name if len(name) <= room else name[: room - 1] + "…"
-                right = [(name, "bold"), (f"  {mark} {self.status} ", STATUS_STYLES.get(self.status, ""))]
+                right = [
+                    (cut(clean(self.run_name), room), "bold"),
+                    (f"  {mark} {self.status} ", STATUS_STYLES.get(self.status, "")),
+                ]
         gap = width - sum(len(text) for text, _ in parts + right)
         return Content.assemble(*parts, " " * max(0, gap), *right)
 
@@ -71,12 +64,11 @@ class FilterBar(Input):
     # The keyboard must never arrive here by itself: number keys would then be typed instead of changing the screen.
     can_focus = False
 
+    @dataclass
     class Filtered(Message):
         """The text of the filter changed."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
 
     class Left(Message):
         """The user is done typing."""

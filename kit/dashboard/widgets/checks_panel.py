@@ -7,26 +7,31 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from kit.dashboard.plan_table import scientific
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import REST, Cell, Column, VirtualTable
 from kit.submission.archives import ArchiveFile, Check, Export
-from kit.watch.text import clean, number, size
+from kit.watch.text import clean, number, short_number, size
 
 MARKS = {"pass": ("✓ pass", "good"), "fail": ("✗ fail", "bad"), "warning": ("! warn", "warn")}
 STYLES = {"pass": "$text-success", "fail": "bold $text-error", "warning": "$text-warning", "": "$text-muted"}
-LEAST = 12
-"""Cells that the last column needs to be worth showing."""
+CHECKS = (
+    Column("", 6, key="kind", least=1),
+    Column("check", 19),
+    Column("file", 26, rank=1),
+    Column("finding", REST, least=40),
+)
+EXPORTS = (
+    Column("top-1", 6, right=True),
+    Column("multiply-adds", 13, right=True),
+    Column("size", 9, right=True),
+    Column("parameters", 10, right=True, rank=2),
+    Column("chosen as", 15),
+    Column("ONNX file of", REST, least=5, rank=1),
+)
 
 
 def mark_of(kind: str) -> str:
     """One character for a kind of finding."""
     return MARKS[kind][0][0] if kind else "…"
-
-
-def last_column(title: str, named: Sequence[Column], width: int, least: int = LEAST) -> list[Column]:
-    """Columns, and one that takes the rest of the width if that is worth it."""
-    rest = width - 2 - sum(column.width + VirtualTable.GAP for column in named) - VirtualTable.GAP
-    return [*named, Column(title, rest)] if rest >= least else [*named]
 
 
 class ArchivesTable(VirtualTable):
@@ -47,12 +52,12 @@ class ArchivesTable(VirtualTable):
 class ChecksPanel(Vertical):
     """The table is the screen's main widget."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
         self.checks: tuple[Check, ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield VirtualTable(id="submission-checks")
+        yield VirtualTable(CHECKS, id="submission-checks")
         yield Static("", id="submission-finding", markup=False)
 
     @property
@@ -68,23 +73,10 @@ class ChecksPanel(Vertical):
     def show(self, checks: tuple[Check, ...], empty: str) -> None:
         """Show these findings, or why there are none."""
         self.checks = checks
-        table, width = self.table, self.table.size.width
-        named = [Column("", 6 if width >= 50 else 1, key="kind"), Column("check", 19)]
-        named += [Column("file", 26)] if width >= 100 else []
-        table.set_columns(last_column("finding", named, width))
+        table = self.table
         table.empty = empty
-        table.set_rows(len(checks), lambda index: self._cells(self.checks[index]))
+        table.set_rows(len(checks), lambda index: _check_cells(self.checks[index]))
         self.show_finding()
-
-    def _cells(self, check: Check) -> list[Cell]:
-        text, style = MARKS[check.kind]
-        values: dict[str, Cell] = {
-            "kind": (text if self.table.columns[0].width > 1 else text[0], style),
-            "check": (check.id, "strong" if check.kind != "pass" else ""),
-            "file": (check.file, "muted"),
-            "finding": check.message,
-        }
-        return [values[column.name] for column in self.table.columns]
 
     def show_finding(self) -> None:
         """Tell the finding under the cursor in full, with what to do about it."""
@@ -101,18 +93,13 @@ class ExportsTable(VirtualTable):
 
     def show(self, exports: Sequence[Export]) -> None:
         """Show these files."""
-        named = [Column("top-1", 6, right=True), Column("multiply-adds", 13, right=True), Column("size", 9, right=True)]
-        named += [Column("parameters", 10, right=True)] if self.size.width >= 100 else []
-        self.set_columns(last_column("ONNX file of", [*named, Column("chosen as", 15)], self.size.width, 5))
-        self.set_rows(len(exports), lambda index: self._cells(exports[index]))
+        self.set_rows(len(exports), lambda index: _export_cells(exports[index]))
 
-    def _cells(self, export: Export) -> list[Cell]:
-        values: dict[str, Cell] = {
-            "top-1": (number(export.accuracy, 4), "strong"),
-            "multiply-adds": scientific(export.macs),
-            "parameters": scientific(export.params),
-            "size": size(export.size),
-            "chosen as": export.selections,
-            "ONNX file of": export.code,
-        }
-        return [values[column.name] for column in self.columns]
+
+def _check_cells(check: Check) -> list[Cell]:
+    return [MARKS[check.kind], (check.id, "strong" if check.kind != "pass" else ""), (check.file, "muted"), check.message]
+
+
+def _export_cells(export: Export) -> list[Cell]:
+    costs = [short_number(export.macs), size(export.size), short_number(export.params)]
+    return [(number(export.accuracy, 4), "strong"), *costs, export.selections, export.code]

@@ -15,9 +15,16 @@ SMALLEST = 20
 class FittedPane(VerticalScroll):
     """Scrolls when the text is longer; composes it anew when the size changes."""
 
-    def __init__(self, *, id: str | None = None, can_focus: bool = True, fills: bool = True) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+        can_focus: bool = True,
+        fills: bool = True,
+    ) -> None:
         """`fills` is for a pane whose height is given, not its text's."""
-        super().__init__(id=id, can_focus=can_focus)
+        super().__init__(id=id, classes=classes, can_focus=can_focus)
         self.fills = fills
         self._draw: Draw | None = None
         self._lines = -1
@@ -37,13 +44,14 @@ class FittedPane(VerticalScroll):
     def _compose_text(self) -> None:
         if self._draw is None or not self.display or not self.size.width:
             return
-        # One column stays free for a scrollbar that may come.
         width = self.scrollable_content_region.width
-        content = self._draw(max(SMALLEST, width - 1), self.size.height)
+        # One column stays free for a scrollbar that may come.
+        spare = self.styles.overflow_y != "hidden"
+        content = self._draw(max(SMALLEST, width - spare), self.size.height)
         lines = content.get_height({}, max(1, width))
         # Filled up, text that fits has always as many lines as the pane: a layout of the screen costs ten times a paint.
-        spare = self.size.height - lines if self.fills else 0
-        if spare > 0:
-            content, lines = Content.assemble(content, "\n" * spare), self.size.height
+        missing = self.size.height - lines if self.fills else 0
+        if missing > 0:
+            content, lines = Content.assemble(content, "\n" * missing), self.size.height
         self.query_one(Static).update(content, layout=lines != self._lines)
         self._lines = lines

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from kit.dashboard.widgets.parts import Part
 from kit.rank_report import Interval
 
-Part = str | tuple[str, str]
 LABEL = 14
 VALUE = 8
 SHORTEST = 12

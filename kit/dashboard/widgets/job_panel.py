@@ -1,9 +1,11 @@
 """The command that works on an archive: what it says meanwhile, and the table that it ends with."""
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,46 +13,48 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from kit.dashboard.submission_jobs import REPRODUCED, Job, follow_build, reproduced_rows, reproduced_summary
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import Cell, Column, VirtualTable, text_column
 from kit.errors import KitError
-from kit.run_dir import RunDirectory
-from kit.watch.processes import run_json
-from kit.watch.text import clean, duration
-
-if TYPE_CHECKING:
-    from kit.dashboard.app import DashboardApp
+from kit.watch.processes import Started, last_lines, run_json
+from kit.watch.text import clean, count, duration
 
 KEPT = 500
+INTERVAL = 0.3
+REPRODUCED = (
+    Column("name", 10),
+    Column("recorded", 8, right=True),
+    Column("found", 8, right=True),
+    Column("difference", 10, right=True),
+    Column("code", 52),
+)
+
+
+@dataclass(eq=False)
+class Job:
+    """A command at work, or one that has ended: then with its exit code."""
+
+    title: str
+    stop: Callable[[], object] = lambda: None
+    code: int | None = None
+    started: float = field(default_factory=time.monotonic)
 
 
 class JobPanel(Vertical):
     """One command at a time. A build goes on without the dashboard; a reproduction, which keeps nothing, ends with it."""
 
-    class Told(Message):
-        """A command has said something, or has ended: then with its exit code."""
-
-        def __init__(self, job: Job, lines: list[str], code: int | None) -> None:
-            super().__init__()
-            self.job = job
-            self.lines = lines
-            self.code = code
-
     class Began(Message):
         """A command was started."""
 
+    @dataclass
     class Ended(Message):
         """A command has done what it was asked to, with the archive at `path`."""
 
-        def __init__(self, path: Path) -> None:
-            super().__init__()
-            self.path = path
+        path: Path
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
         self.job: Job | None = None
         self.title = ""
-        self._rows: list[Sequence[Cell]] = []
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="panel-title", markup=False)
@@ -61,87 +65,104 @@ class JobPanel(Vertical):
         """Whether a command is at work."""
         return self.job is not None and self.job.code is None
 
-    def build(self, run: RunDirectory, out: Path) -> None:
-        """Start to build a run's archive."""
-        app = cast("DashboardApp", self.app)
-        started = app.start_kit(f"build {run.id}", "submission", "build", str(run.path), "--out", str(out))
-        if started is not None:
-            job = self._begin(Job(f"building {out.name}", out, process=started.process))
-            self.run_worker(partial(follow_build, started, partial(self._tell, job)), thread=True, group="build")
+    def follow(self, started: Started, archive: Path) -> None:
+        """Show what a process says that builds an archive."""
+        job = self._begin(Job(f"building {archive.name}", stop=started.process.terminate))
+        self.run_worker(self._follow(job, started, archive), group="job")
+
+    async def _follow(self, job: Job, started: Started, archive: Path) -> None:
+        while (code := started.process.poll()) is None:
+            self._tell(job, last_lines(started.log))
+            await asyncio.sleep(INTERVAL)
+        self._tell(job, last_lines(started.log), code)
+        if code == 0:
+            self.post_message(self.Ended(archive))
 
     def reproduce(self, archive: Path, sample: str, data: str) -> None:
         """Start to score a sample again from the archive alone."""
         arguments = ["submission", "reproduce", str(archive), "--sample", sample, *(["--data", data] if data else [])]
-        job = self._begin(Job(f"reproducing {sample} sub-networks of {archive.name}", archive))
-        job.worker = self.run_worker(self._run_reproduction(job, arguments), group="reproduce", exclusive=True)
+        job = self._begin(Job(f"reproducing {sample} sub-networks of {archive.name}"))
+        worker = self.run_worker(self._reproduce(job, arguments), group="job")
 
-    def _tell(self, job: Job, lines: list[str], code: int | None) -> None:
-        self.post_message(self.Told(job, lines, code))
+        def stop() -> None:
+            worker.cancel()
+            job.code = 143
+            self._say(f"■ {job.title}: stopped", "$text-warning")
 
-    async def _run_reproduction(self, job: Job, arguments: list[str]) -> None:
+        job.stop = stop
+
+    async def _reproduce(self, job: Job, arguments: list[str]) -> None:
         lines: list[str] = []
 
         def hear(line: str) -> None:
             lines.append(line)
-            self._tell(job, list(lines), None)
+            self._tell(job, lines)
 
         try:
-            job.report = await run_json(arguments, accept=(0, 1), tell=hear)
+            report = await run_json(arguments, accept=(0, 1), tell=hear)
         except KitError as error:
             self._tell(job, lines or [str(error)], error.exit_code)
-        else:
-            self._tell(job, lines, 0 if job.report.get("ok") else 1)
-
-    def _begin(self, job: Job) -> Job:
-        self.job = job
-        self._show_lines([])
-        self._say(f"▶ {job.title}", "$text-accent")
-        self.post_message(self.Began())
-        return job
+            return
+        job.code = 0 if report.get("ok") else 1
+        self._show(REPRODUCED, reproduced_rows(report), cursor=0)
+        mark, style = ("✓", "$text-success") if job.code == 0 else ("✗", "$text-error")
+        self._say(f"{mark} {reproduced_summary(report)}", style)
 
     def stop(self) -> None:
         """Stop the command."""
-        job = self.job
-        if job is not None and self.is_busy:
-            job.stop()
-            if job.code is not None:
-                self._say(f"■ {job.title}: stopped", "$text-warning")
-
-    def on_job_panel_told(self, message: Told) -> None:
-        """Show what the command says, and what came out of it."""
-        message.stop()
-        job = message.job
-        if job is not self.job or job.code is not None:
-            return
-        job.code = message.code
-        if job.report is not None and "subnets" in job.report:
-            self._show(REPRODUCED, reproduced_rows(job.report), cursor=0)
-            mark, style = ("✓", "$text-success") if message.code == 0 else ("✗", "$text-error")
-            self._say(f"{mark} {reproduced_summary(job.report)}", style)
-            return
-        self._show_lines(message.lines)
-        taken = duration(job.seconds)
-        if message.code is None:
-            self._say(f"▶ {job.title}, {taken}", "$text-accent")
-        elif message.code == 0:
-            self._say(f"✓ {job.title}: done in {taken}", "$text-success")
-            self.post_message(self.Ended(job.archive))
-        else:
-            self._say(f"✗ {job.title}: ended with exit code {int(message.code)}", "$text-error")
+        if self.job is not None and self.is_busy:
+            self.job.stop()
 
     # Showing
+
+    def _begin(self, job: Job) -> Job:
+        self.job = job
+        self._tell(job, [])
+        self.post_message(self.Began())
+        return job
+
+    def _tell(self, job: Job, lines: Sequence[str], code: int | None = None) -> None:
+        """What the command says, and its exit code once it has ended."""
+        job.code = code
+        shown = [clean(line) for line in lines][-KEPT:]
+        self._show((text_column(shown),), [[line] for line in shown], cursor=len(shown) - 1)
+        taken = duration(time.monotonic() - job.started)
+        if code is None:
+            self._say(f"▶ {job.title}, {taken}", "$text-accent")
+        elif code == 0:
+            self._say(f"✓ {job.title}: done in {taken}", "$text-success")
+        else:
+            self._say(f"✗ {job.title}: ended with exit code {int(code)}", "$text-error")
 
     def _say(self, title: str, style: str) -> None:
         self.title = title
         self.query_one(Static).update(Content.styled(f" {clean(title)}", style))
 
-    def _show_lines(self, lines: Iterable[str]) -> None:
-        rows = [(clean(line),) for line in lines][-KEPT:]
-        width = max((len(row[0]) for row in rows), default=1)
-        self._show((Column("", max(20, min(1000, width)), key="line"),), rows, cursor=len(rows) - 1)
-
-    def _show(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, cursor: int) -> None:
-        self._rows = list(rows)
+    def _show(self, columns: Sequence[Column], rows: list[list[Cell]], *, cursor: int) -> None:
         table = self.query_one(VirtualTable)
         table.set_columns(columns)
-        table.set_rows(len(self._rows), lambda index: self._rows[index], cursor=max(0, cursor))
+        table.set_rows(len(rows), lambda index: rows[index], cursor=max(0, cursor))
+
+
+def reproduced_rows(report: dict[str, Any]) -> list[list[Cell]]:
+    """A row per sub-network that was scored again, the largest differences first."""
+    rows: list[tuple[int, list[Cell]]] = []
+    for subnet in report.get("subnets", ()):
+        recorded, found = int(subnet["recorded"]), int(subnet["found"])
+        difference = found - recorded
+        cells: list[Cell] = [(str(subnet["name"]), "strong"), count(recorded), count(found)]
+        rows.append(
+            (abs(difference), [*cells, (f"{difference:+d}", "good" if not difference else "warn"), str(subnet["code"])])
+        )
+    return [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+
+
+def reproduced_summary(report: dict[str, Any]) -> str:
+    """What the reproduction comes to."""
+    other = report.get("environment_differences") or ()
+    where = "in another environment" if other else "in the recorded environment"
+    return (
+        f"{report.get('exact')} of {report.get('sampled')} sub-networks get exactly the recorded number of "
+        f"{count(report.get('images'))} images right, the largest difference is {report.get('max_difference')} "
+        f"(allowed {report.get('allowed_difference')} {where})"
+    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.reactive import var
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 from textual_plot.plot_widget import LegendLocation
 
@@ -24,7 +25,16 @@ class KitPlot(PlotWidget, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("plot")]
 
-    @property
-    def window(self) -> tuple[float, float] | None:
-        """The part of the x axis that was zoomed into; None when everything is shown."""
-        return None if self._auto_x_min else (self._x_min, self._x_max)
+    window: var[tuple[float, float] | None] = var(None)
+    """The part of the x axis that was zoomed into; None when everything is shown."""
+
+    def on_plot_widget_scale_changed(self, message: PlotWidget.ScaleChanged) -> None:
+        """Zoomed or moved."""
+        message.stop()
+        self.window = (message.x_min, message.x_max)
+
+    def action_reset_scales(self) -> None:
+        """Show everything."""
+        self.set_xlimits()
+        self.set_ylimits()
+        self.window = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.table import REST, Cell, Column, VirtualTable
 from kit.events import (
     CandidateReplaced,
     CheckpointSaved,
@@ -36,7 +36,7 @@ class LogTable(VirtualTable):
     """Rows are the raw lines that a reading keeps; they are parsed when they are painted."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__((Column("time", 8), Column("log", 60, key="log")), id=id, empty="no events yet")
+        super().__init__((Column("time", 8), Column("log", REST, least=10)), id=id, empty="no events yet")
         self.lines: Sequence[bytes] = ()
         self.matching: list[bytes] = []
         self.query_text = ""
@@ -51,17 +51,8 @@ class LogTable(VirtualTable):
         text = self.query_text
         self.matching = [line for line in lines if not text or text in read_line(line)[1].lower()]
         self.empty = "no event matches; Escape drops the search" if text and lines else "no events yet"
-        self.fit()
         last = max(0, len(self.matching) - 1)
         self.set_rows(len(self.matching), self._cells, cursor=last if self.follows else None)
-
-    def fit(self) -> None:
-        """Give the text what the time leaves."""
-        self.set_columns((Column("time", 8), Column("log", max(10, self.size.width - 8 - 2 * self.GAP - 1), key="log")))
-
-    def on_resize(self) -> None:
-        """The text is as wide as there is room."""
-        self.fit()
 
     def action_cursor(self, where: str) -> None:
         """Move; at the last line the log is followed again."""

@@ -3,27 +3,12 @@
 from textual.content import Content
 
 from kit.costs import costs, stage_costs
+from kit.dashboard.widgets.parts import Part, bar, block
 from kit.recipe import Profile
 from kit.search_space import Architecture
 
-Part = str | tuple[str, str]
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-EIGHTHS = " ▏▎▍▌▋▊▉"
-LEVELS = "▁▂▃▄▅▆▇█"
 LONGEST = 32
 NARROWEST = 6
-
-
-def short_number(value: float) -> str:
-    """A count in three digits and a unit: 2.41 G, 812 M, 45.1 k; `-` for nan."""
-    if value != value:
-        return "-"
-    for size, unit in UNITS:
-        if abs(value) >= 0.9995 * size:
-            scaled = value / size
-            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-            return f"{scaled:.{digits}f} {unit}"
-    return f"{value:.0f}"
 
 
 def code_parts(code: str) -> list[Part]:
@@ -62,14 +47,14 @@ def network(architecture: Architecture, profile: Profile, width: int, *, compact
         out = f"{len(stage.mid_channels)} blocks, {stage.out_channels} of {base}"
         parts += _heading(f"stage {index}", size, halved, out, _share(built[name].macs, total))
         if compact:
-            glyphs = "".join(_level(mid / base) * 2 + " " for mid in stage.mid_channels)
+            glyphs = "".join(block(mid / base) * 2 + " " for mid in stage.mid_channels)
             parts += ["  ", (glyphs, "$primary"), (" ".join(map(str, stage.mid_channels)), "$text-muted"), "\n"]
             continue
         length = max(NARROWEST, min(LONGEST, width - 20))
-        for block, mid in enumerate(stage.mid_channels, 1):
-            mark = "┬" if block == 1 else "└" if block == len(stage.mid_channels) else "├"
+        for number, mid in enumerate(stage.mid_channels, 1):
+            mark = "┬" if number == 1 else "└" if number == len(stage.mid_channels) else "├"
             mark = "─" if len(stage.mid_channels) == 1 else mark
-            full, rest = _bar(mid / base, length)
+            full, rest = bar(mid / base, length)
             parts += [
                 (f"  {mark} ", "$text-muted"),
                 (full, "$primary" if index % 2 else "$success"),
@@ -85,7 +70,7 @@ def cost_lines(architecture: Architecture, profile: Profile) -> list[Part]:
     own, full = costs(architecture, profile.scale), costs(profile.search_space.largest, profile.scale)
     parts: list[Part] = []
     for name, cost, most in (("multiply-adds", own.macs, full.macs), ("parameters", own.params, full.params)):
-        done, rest = _bar(cost / most, 10)
+        done, rest = bar(cost / most, 10)
         parts += [f"{cost:>14,} ", (f"{name:<14}", "$text-muted"), (done, "$accent"), (rest, "$panel-lighten-2")]
         parts += [(f" {cost / most:.0%}", "$text-muted"), "\n"]
     return parts
@@ -109,14 +94,3 @@ def _size(size: int, pooled: bool) -> str:
 
 def _share(cost: int, total: int) -> str:
     return f"{cost / total:.0%} of MACs" if total else ""
-
-
-def _bar(fraction: float, length: int) -> tuple[str, str]:
-    """The full part of a bar in eighths of a cell, and what is missing."""
-    eighths = round(min(1.0, max(0.0, fraction)) * length * 8)
-    full = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
-    return full, "░" * (length - len(full))
-
-
-def _level(fraction: float) -> str:
-    return LEVELS[min(len(LEVELS) - 1, int(max(0.0, fraction) * len(LEVELS)))]

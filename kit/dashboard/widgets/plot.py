@@ -11,9 +11,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
+from kit.dashboard.widgets.parts import Part, blocks_of, muted
 from kit.watch.series import Curve
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SMALLEST = (28, 8)
 """Columns and rows from which on a plot says more than a line of blocks."""
-BLOCKS = "▁▂▃▄▅▆▇█"
 COLOURS = ("primary", "accent", "success", "error", "warning", "secondary")
 """Theme variables in the order in which curves take them."""
 
@@ -54,15 +53,14 @@ class CurveView(Container):
         id: str | None = None,  # noqa: A002
         empty: str = "nothing to draw yet",
         labelled: bool = False,
+        legend: str = "TOPRIGHT",
     ) -> None:
-        """`labelled` leaves a line for the name of the x axis."""
+        """`labelled` leaves a line for the name of the x axis; `legend` is the corner for it, a name of `LegendLocation`."""
         super().__init__(id=id)
         self.labelled = labelled
-        self.legend = "TOPRIGHT"
-        """The corner of the legend: a name of `LegendLocation`."""
+        self.legend = legend
         self.plot: KitPlot | None = None
         self.empty = empty
-        self._window: tuple[float, float] | None = None
         self._shown: tuple[Sequence[Line | Points], str, str, bool] = ((), "", "", False)
 
     def compose(self) -> ComposeResult:
@@ -81,18 +79,34 @@ class CurveView(Container):
         await self.mount(plot)
         plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 3 if self.labelled else 1, 8
         self.plot = plot
+        self.watch(plot, "window", self._zoomed, init=False)
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
         """There may be room for a plot now, or none any more; a wider one shows more points."""
         self._draw()
 
-    def on_plot_widget_scale_changed(self, message: Message) -> None:
-        """Zoomed or moved: draw what is in sight as finely as it can be."""
-        message.stop()
-        if self.plot is not None:
-            self._window = self.plot.window
-            self._draw()
+    def _zoomed(self, window: tuple[float, float] | None) -> None:
+        """Draw what is in sight as finely as it can be; what is still to come is in sight where all of x is."""
+        ends = self._ends()
+        if (
+            self.plot is not None
+            and window is not None
+            and ends is not None
+            and window[0] <= ends[0]
+            and ends[1] <= window[1]
+        ):
+            self.plot.window = None
+        self._draw()
+
+    def _ends(self) -> tuple[float, float] | None:
+        """The least and the largest x of all curves."""
+        curves = [line.curve for line in self._shown[0] if len(line.curve)]
+        return (min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves)) if curves else None
+
+    @property
+    def _window(self) -> tuple[float, float] | None:
+        return None if self.plot is None else self.plot.window
 
     def show(self, lines: Sequence[Line | Points], *, x: str = "", y: str = "", log: bool = False) -> None:
         """Draw these curves, y logarithmically if asked; zoom and position stay."""
@@ -100,7 +114,6 @@ class CurveView(Container):
         if shown == self._shown:
             return
         if log != self._shown[3] and self.plot is not None:
-            self._window = None
             self.plot.action_reset_scales()
         self._shown = shown
         self._draw()
@@ -153,36 +166,22 @@ class CurveView(Container):
 
     def _share(self, curve: Curve) -> float:
         """The part of the drawn width that a curve takes."""
-        ends = [(line.curve.x[0], line.curve.x[-1]) for line in self._shown[0] if len(line.curve)]
-        if not len(curve) or not ends:
+        window = self._window or self._ends()
+        if not len(curve) or window is None:
             return 0.0
-        low, high = self._window or (min(start for start, _ in ends), max(end for _, end in ends))
+        low, high = window
         inside = min(high, curve.x[-1]) - max(low, curve.x[0])
         return min(1.0, max(0.0, inside / (high - low))) if high > low else 1.0
 
     def _blocks(self) -> Content:
         lines = [line for line in self._shown[0] if len(line.curve)]
         if not lines or self.size.width < 4:
-            return Content.styled(self.empty, "$text-muted")
-        parts: list[str | tuple[str, str]] = []
+            return muted(self.empty)
+        parts: list[Part] = []
         for line in lines[: max(1, self.size.height)]:
             last = f" {line.curve.y[-1]:.4g} {line.label}"[: max(0, self.size.width - 4)]
             parts += [(blocks_of(line.curve.y, self.size.width - len(last)), f"${line.colour}"), last, "\n"]
         return Content.assemble(*parts[:-1])
-
-
-def blocks_of(values: Sequence[float], width: int) -> str:
-    """A line of block characters, the mean of its part of `values` each."""
-    width = max(1, min(width, len(values)))
-    low, high = min(values), max(values)
-    text = ""
-    for index in range(width):
-        part = values[
-            index * len(values) // width : max(index * len(values) // width + 1, (index + 1) * len(values) // width)
-        ]
-        level = (sum(part) / len(part) - low) / (high - low) if high > low else 0.0
-        text += BLOCKS[min(len(BLOCKS) - 1, int(level * len(BLOCKS)))]
-    return text
 
 
 def thinned(curve: Curve, limit: int, window: tuple[float, float] | None = None) -> tuple[list[float], list[float]]:

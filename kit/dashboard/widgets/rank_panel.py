@@ -4,6 +4,7 @@ from textual.content import Content
 
 from kit.correlation import MIN_ARCHITECTURES
 from kit.dashboard.widgets.forest import Mark, forest
+from kit.dashboard.widgets.parts import Part
 from kit.rank_report import Correlations, Interval, Metric, RankReport
 from kit.ranking.opponents import label_of
 from kit.watch.log_reader import Reading
@@ -11,7 +12,6 @@ from kit.watch.rank_data import METRIC_TITLES, Comparison, Moment, known_rows
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean, percent
 
-Part = str | tuple[str, str]
 CELL_COLOURS = ("primary", "accent", "success", "secondary", "error", "warning")
 CELL_MARKERS = ("●", "▲", "○", "▼", "\u00d7", "▶")
 """Different ones also where the terminal has only ASCII."""

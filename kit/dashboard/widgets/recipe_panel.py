@@ -1,29 +1,29 @@
 """One of four tables about a recipe: its settings, how it differs from another one, the plan of a run, its file."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import ContentSwitcher, Static
 
-from kit.dashboard.plan_table import COLUMNS, plan_rows, plan_summary
-from kit.dashboard.screens.base import Rows
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.parts import Part
+from kit.dashboard.widgets.plan_table import PLAN_COLUMNS, plan_rows, plan_summary
+from kit.dashboard.widgets.table import REST, Cell, Column, Rows, VirtualTable, text_column
 from kit.recipe import Setting, differences
 from kit.recipe.origins import DEFAULT, OVERRIDE
 from kit.recipe.writing import inline
 from kit.watch.recipe_shelf import Entry, Resolved, origin_name
 from kit.watch.text import clean
 
-PANELS = ("settings", "difference", "plan", "file")
+TABLES = ("settings", "difference", "plan", "file")
 _PHASE_NAME = re.compile(r"phases\..+\.name")
 """Said by the keys of everything else in the phase."""
-KEY_WIDTH = 34
-ORIGIN_WIDTH = 16
+SETTING_COLUMNS = (Column("setting", 34, least=12), Column("value", REST, least=10), Column("from", 16))
+Table = list[list[Cell]]
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,10 @@ class Plan:
 
 
 class RecipePanel(Vertical):
-    """Tabs in one line, a table, and a line for what the table cannot say."""
+    """Tabs in one line, the table of the current one, and a line for what the table cannot say."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.name_of = "settings"
-        self.rows: list[Sequence[Cell]] = []
         self._entry: Entry | None = None
         self._marked: Entry | None = None
         self._resolved = Resolved()
@@ -52,25 +50,35 @@ class RecipePanel(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static("", id="recipes-tabs", markup=False)
-        yield VirtualTable(id="recipes-table")
+        with ContentSwitcher(initial="settings"):
+            yield VirtualTable(SETTING_COLUMNS, id="settings")
+            yield VirtualTable(id="difference")
+            yield VirtualTable(PLAN_COLUMNS, id="plan")
+            yield VirtualTable(id="file")
         yield Static("", id="recipes-note", markup=False)
 
     @property
+    def current(self) -> str:
+        """The name of the table that is shown."""
+        return str(self.query_one(ContentSwitcher).current)
+
+    @property
     def table(self) -> VirtualTable:
-        return self.query_one(VirtualTable)
+        return self.query_one(f"#{self.current}", VirtualTable)
 
     @property
     def line(self) -> str | None:
         """The row under the cursor as text: of settings, what a recipe's file would say."""
-        if not self.rows:
+        if not self.table.count:
             return None
         cells = self.table.row_cells(self.table.cursor)
-        return f"{cells[0]} = {cells[1]}" if self.name_of == "settings" else "  ".join(cells)
+        return f"{cells[0]} = {cells[1]}" if self.current == "settings" else "  ".join(cells)
 
     def export(self) -> Rows:
         """The rows as they are shown."""
-        titles = [column.title or column.name for column in self.table.columns]
-        return titles, [self.table.row_cells(index) for index in range(len(self.rows))]
+        table = self.table
+        titles = [column.title or column.name for _, column in table.shown]
+        return titles, [table.row_cells(index) for index in range(table.count)]
 
     # What is shown
 
@@ -78,47 +86,37 @@ class RecipePanel(Vertical):
         """Another entry, or other settings of it."""
         is_other = self._entry is None or entry.path != self._entry.path
         self._entry, self._resolved, self._marked, self._plan = entry, resolved, marked, plan
-        self._refresh(top=is_other)
+        self._show(top=is_other)
 
     def show_plan(self, plan: Plan) -> None:
         """The plan has come."""
         self._plan = plan
-        self._refresh()
+        self._show()
 
     def open(self, name: str) -> None:
         """Show another table."""
-        self.name_of = name
-        self._refresh(top=True)
+        self.query_one(ContentSwitcher).current = name
+        self._show(top=True)
 
     def filter(self, words: list[str]) -> None:
         """Show only the rows that have all words."""
         self._words = words
-        self._refresh(top=True)
+        self._show(top=True)
 
     def toggle_defaults(self) -> None:
         """Hide what nobody has written down, or show it again."""
         self._with_defaults = not self._with_defaults
-        self._refresh(top=True)
+        self._show(top=True)
 
-    def fit(self) -> None:
-        """Columns depend on the width."""
-        self._refresh()
-
-    def _refresh(self, *, top: bool = False) -> None:
-        show: dict[str, Callable[[], tuple[Sequence[Column], list[list[Cell]], str]]] = {
-            "settings": self._settings,
-            "difference": self._difference,
-            "plan": self._plan_table,
-            "file": self._file,
-        }
-        columns, rows, note = show[self.name_of]()
-        self.rows = [row for row in rows if self._matches(row)]
+    def _show(self, *, top: bool = False) -> None:
         table = self.table
-        table.set_columns(columns)
-        table.empty = "no line matches the filter" if rows else note.splitlines()[0] if note else "nothing"
-        table.set_rows(len(self.rows), lambda index: self.rows[index], cursor=0 if top else None)
+        fill = {"settings": self._settings, "difference": self._difference, "plan": self._rows_of_plan, "file": self._file}
+        all_rows, self._note = fill[self.current](table)
+        rows = [row for row in all_rows if self._matches(row)]
+        note = self._note.splitlines()[0] if self._note else "nothing"
+        table.empty = "no line matches the filter" if all_rows else note
+        table.set_rows(len(rows), lambda index: rows[index], cursor=0 if top else None)
         self.query_one("#recipes-tabs", Static).update(self._tabs(), layout=False)
-        self._note = note
         self._show_note()
 
     def on_virtual_table_highlighted(self) -> None:
@@ -126,71 +124,66 @@ class RecipePanel(Vertical):
         self._show_note()
 
     def _show_note(self) -> None:
-        text, style = self._note, "$text-error" if self._has_problem() else "$text-success"
-        if not text and self.name_of in ("settings", "difference") and self.table.cursor < len(self.rows):
-            cells = self.table.row_cells(self.table.cursor)
-            if any(len(cell) > column.width for cell, column in zip(cells, self.table.columns, strict=True)):
-                text, style = "  ".join(cells[: 2 if self.name_of == "settings" else 3]), "$text-muted"
+        table, name = self.table, self.current
+        problem = self._plan.problem if name == "plan" else self._resolved.problem
+        text, style = self._note, "$text-error" if problem else "$text-success"
+        if not text and name in ("settings", "difference") and table.count:
+            cells = table.row_cells(table.cursor)
+            if any(len(cell) > column.width for cell, (_, column) in zip(cells, table.shown, strict=True)):
+                text, style = clean("  ".join(cells[: 2 if name == "settings" else 3])), "$text-muted"
         said = self.query_one("#recipes-note", Static)
         said.display = bool(text)
-        said.update(Content.styled(clean(text) if style == "$text-muted" else text, style))
-
-    def _has_problem(self) -> bool:
-        return bool(self._plan.problem if self.name_of == "plan" else self._resolved.problem)
+        said.update(Content.styled(text, style))
 
     def _matches(self, row: Sequence[Cell]) -> bool:
         text = " ".join(cell if isinstance(cell, str) else cell[0] for cell in row).lower()
         return all(word in text for word in self._words)
 
     def _tabs(self) -> Content:
-        parts: list[tuple[str, str]] = []
-        for name in PANELS:
-            style = "bold $block-cursor-foreground on $secondary" if name == self.name_of else "$text-muted"
+        parts: list[Part] = []
+        for name in TABLES:
+            style = "bold $block-cursor-foreground on $secondary" if name == self.current else "$text-muted"
             parts.append((f" {name} ", style))
-        hidden = "" if self._with_defaults or self.name_of != "settings" else ", defaults hidden"
-        return Content.assemble(*parts, (f"  {len(self.rows):,} lines{hidden}", "$text-muted"))
+        hidden = "" if self._with_defaults or self.current != "settings" else ", defaults hidden"
+        return Content.assemble(*parts, (f"  {self.table.count:,} lines{hidden}", "$text-muted"))
 
-    def _width(self, *taken: int) -> int:
-        return max(10, self.table.size.width - 2 - sum(width + VirtualTable.GAP for width in taken) - VirtualTable.GAP)
+    # Rows of a table, and what they cannot say
 
-    def _settings(self) -> tuple[Sequence[Column], list[list[Cell]], str]:
+    def _settings(self, _: VirtualTable) -> tuple[Table, str]:
         settings = [each for each in self._resolved.settings if self._with_defaults or each.origin != DEFAULT]
         settings = [each for each in settings if not _PHASE_NAME.fullmatch(each.key)]
-        key = min(KEY_WIDTH, max(12, self.table.size.width // 2 - 8))
-        columns = [Column("setting", key), Column("value", self._width(key, ORIGIN_WIDTH)), Column("from", ORIGIN_WIDTH)]
-        return columns, [_setting_cells(each) for each in settings], self._resolved.problem
+        return [_setting_cells(each) for each in settings], self._resolved.problem
 
-    def _difference(self) -> tuple[Sequence[Column], list[list[Cell]], str]:
+    def _difference(self, table: VirtualTable) -> tuple[Table, str]:
         entry, marked = self._entry, self._marked
+        table.set_columns(())
         if entry is None or marked is None:
-            return (), [], "mark a recipe with the space bar, then go to another one"
+            return [], "mark a recipe with the space bar, then go to another one"
         if entry.kind != marked.kind:
-            return (), [], f"{clean(marked.name)} is a {marked.kind}, {clean(entry.name)} a {entry.kind}"
+            return [], f"{clean(marked.name)} is a {marked.kind}, {clean(entry.name)} a {entry.kind}"
         if entry.path == marked.path:
-            return (), [], "this is the marked one: go to another one"
+            return [], "this is the marked one: go to another one"
         if entry.problem or marked.problem:
-            return (), [], entry.problem or marked.problem
-        key = min(KEY_WIDTH, max(12, self.table.size.width // 3))
-        half = (self._width(key) - VirtualTable.GAP) // 2
-        columns = [Column("setting", key), Column(f"● {marked.name}", half), Column(entry.name, half)]
-        rows = [
+            return [], entry.problem or marked.problem
+        sides = (Column(f"● {marked.name}", REST, least=8, key="left"), Column(entry.name, REST, least=8, key="right"))
+        table.set_columns((SETTING_COLUMNS[0], *sides))
+        rows: Table = [
             [(each.key, "strong"), _side(each.left, "muted"), _side(each.right, "accent")]
             for each in differences(marked.settings, entry.settings)
         ]
-        return columns, rows, "" if rows else "no setting differs"
+        return rows, "" if rows else "no setting differs"
 
-    def _plan_table(self) -> tuple[Sequence[Column], list[list[Cell]], str]:
+    def _rows_of_plan(self, _: VirtualTable) -> tuple[Table, str]:
         plan = self._plan
         if plan.document is None:
-            return (), [], plan.problem or plan.state
-        return COLUMNS, plan_rows(plan.document), clean(plan_summary(plan.document))
+            return [], plan.problem or plan.state
+        return plan_rows(plan.document), clean(plan_summary(plan.document))
 
-    def _file(self) -> tuple[Sequence[Column], list[list[Cell]], str]:
-        text = "" if self._entry is None else self._entry.text
-        lines = text.splitlines()
-        width = max(self._width(), min(500, max(map(len, lines), default=0)))
-        rows: list[list[Cell]] = [[(line, "muted" if line.lstrip().startswith("#") else "")] for line in lines]
-        return [Column("", width, key="line")], rows, self._resolved.problem
+    def _file(self, table: VirtualTable) -> tuple[Table, str]:
+        lines = "" if self._entry is None else self._entry.text
+        rows: Table = [[(line, "muted" if line.lstrip().startswith("#") else "")] for line in lines.splitlines()]
+        table.set_columns([text_column(lines.splitlines())])
+        return rows, self._resolved.problem
 
 
 def _setting_cells(setting: Setting) -> list[Cell]:

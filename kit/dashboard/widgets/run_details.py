@@ -2,17 +2,13 @@
 
 from textual.content import Content
 
-from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
+from kit.dashboard.widgets.parts import PHASE_MARKS, PHASE_STYLES, STATUS_MARKS, STATUS_STYLES, Part
 from kit.rank_report import read_figures
 from kit.watch.event_text import clock
 from kit.watch.rank_data import METRIC_TITLES, RANKED_BY
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.run_summary import RunSummary
 from kit.watch.text import clean, count, duration, number, percent, shown_path
-
-Part = str | tuple[str, str]
-PHASE_MARKS = {"done": "✓", "reused": "↺", "running": "▶", "waiting": "·"}
-PHASE_STYLES = {"done": "$text-success", "reused": "$text-success", "running": "bold $text-accent", "waiting": "$text-muted"}
 
 
 def run_details(summary: RunSummary) -> Content:

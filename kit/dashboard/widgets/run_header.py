@@ -2,25 +2,13 @@
 
 from textual.content import Content
 
-from kit.dashboard.widgets.bars import STATUS_MARKS, STATUS_STYLES
-from kit.dashboard.widgets.run_details import PHASE_MARKS, PHASE_STYLES
+from kit.dashboard.widgets.parts import PHASE_MARKS, PHASE_STYLES, STATUS_MARKS, STATUS_STYLES, Part, bar
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.text import clean, count, duration, number, percent
 
-Part = str | tuple[str, str]
 SEPARATOR: Part = ("  ·  ", "$text-muted")
-
-
-def progress_bar(fraction: float | None, width: int) -> list[tuple[str, str]]:
-    """A bar with eighths of a character."""
-    width = max(1, width)
-    eighths = 0 if fraction is None else int(min(1.0, max(0.0, fraction)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    partial = " ▏▎▍▌▋▊▉"[rest] if rest and full < width else ""
-    empty = "░" * (width - full - len(partial))
-    return [("█" * full + partial, "$text-success"), (empty, "$text-muted")]
 
 
 def run_header(reading: Reading, width: int, batch_size: int | None) -> Content:
@@ -103,8 +91,10 @@ def _progress(state: RunState, status: str, width: int) -> list[Part]:
     if width >= 100:
         tail += done
         tail += f"  worked {duration(state.elapsed)}" if status == "running" else f"  last event {clock(state.updated)}"
-    bar = max(4, width - len(tail))
-    return [*progress_bar(fraction, bar), tail] if width > len(tail) + 6 else [tail.strip()[: max(0, width)]]
+    if width <= len(tail) + 6:
+        return [tail.strip()[: max(0, width)]]
+    done, rest = bar(fraction, width - len(tail))
+    return [(done, "$text-success"), (rest, "$text-muted"), tail]
 
 
 def _speed(state: RunState, batch_size: int | None, status: str) -> list[Part]:

@@ -4,14 +4,13 @@ import re
 
 from textual.content import Content
 
+from kit.dashboard.widgets.parts import Part, cut, muted
 from kit.search_space import SLOTS
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.text import clean, number
 
-Part = str | tuple[str, str]
-LARGEST_DIGITS = (3, 3, 5, 7)
 _SUBSPACE = re.compile(r"depths ((?:\d+-\d+ ?)+)\((\d+) combinations\), width digits up to ([\d ]+)$")
 REPLACEMENTS = 12
 
@@ -21,7 +20,7 @@ def step_panel(reading: Reading, width: int) -> Content:
     state = reading.state
     phase = state.current
     if phase is None:
-        return Content.styled("no phase has begun yet", "$text-muted")
+        return muted("no phase has begun yet")
     parts: list[Part] = [("Subspace ", "bold $text-primary"), (f"of {clean(phase.name)}\n", "$text-muted")]
     parts += subspace_lines(phase.subspace, width)
     parts += shrinking_lines(state, width)
@@ -96,7 +95,7 @@ def _code_lines(state: RunState, width: int) -> list[Part]:
     for index, (code, loss) in enumerate(zip(state.codes, state.code_losses, strict=False)):
         mark = ("S" if index == 0 else "C") if grouped else str(index + 1)[-1]
         style = "$text-accent" if grouped and index == 0 else "$text-success" if code in recent else ""
-        parts += [(f" {mark} ", "$text-muted"), (_shown(code, width - 11), style), (f" {number(loss)}\n", "$text-muted")]
+        parts += [(f" {mark} ", "$text-muted"), (cut(clean(code), width - 11), style), (f" {number(loss)}\n", "$text-muted")]
     return parts
 
 
@@ -105,11 +104,6 @@ def _replacement_lines(state: RunState, width: int) -> list[Part]:
     for event in reversed(state.replacements[-REPLACEMENTS:]):
         when = f" {clock(event.time)} {clean(event.phase)} step {event.step + 1:,}\n"
         room = width - 4
-        parts += [(when, "$text-muted"), (f"  - {_shown(event.removed, room)}\n", "$text-error")]
-        parts.append((f"  + {_shown(event.added, room)}\n", "$text-success"))
+        parts += [(when, "$text-muted"), (f"  - {cut(clean(event.removed), room)}\n", "$text-error")]
+        parts.append((f"  + {cut(clean(event.added), room)}\n", "$text-success"))
     return parts
-
-
-def _shown(code: str, width: int) -> str:
-    code = clean(code)
-    return code if len(code) <= width else code[: max(1, width - 1)] + "…"

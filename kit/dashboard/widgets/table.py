@@ -1,7 +1,7 @@
 """A table that renders only the rows in sight: 45,000 rows cost no more than 20."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -22,18 +22,56 @@ Cell = str | tuple[str, str]
 """Text, or text with one of `VirtualTable.STYLES`. Never markup."""
 
 
+Rows = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Titles and rows to export."""
+REST = 10_000
+"""The width of a column that takes what the others leave."""
+SMALLEST = 8
+"""Cells below which no column shrinks: the table scrolls sideways then."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column; `width` is in cells, `key` names it in messages (default: the title)."""
+    """A column, at most `width` cells wide; `key` names it in messages (default: the title)."""
 
     title: str
     width: int
     right: bool = False
     key: str = ""
+    least: int | None = None
+    """Cells that are enough for it where there is no room for `width`."""
+    rank: int = 0
+    """Where there is too little room for all, those of the largest rank are left out first, and those of 0 never."""
 
     @property
     def name(self) -> str:
         return self.key or self.title
+
+
+def text_column(lines: Iterable[str]) -> Column:
+    """A column for lines of text, as wide as the longest: one scrolls sideways to read it."""
+    return Column("", max(20, min(1000, max(map(len, lines), default=0))), key="line")
+
+
+def fitted(columns: Sequence[Column], width: int, gap: int) -> list[tuple[int, Column]]:
+    """The columns that `width` cells have room for, with their places among all, as wide as there is room."""
+    shown = list(enumerate(columns))
+
+    def spare() -> int:
+        return width - 1 - sum((column.width if column.least is None else column.least) + gap for _, column in shown)
+
+    while spare() < 0 and (ranks := [column.rank for _, column in shown if column.rank]):
+        last = max(ranks)
+        shown = [each for each in shown if each[1].rank != last]
+    left = spare()
+    widths: dict[int, int] = {}
+    # What wants a certain width gets it first, and gives first where nothing more can be left out; the rest is shared.
+    elastic = sorted((column.width >= REST, place, column.least) for place, column in shown if column.least is not None)
+    for done, (takes_rest, place, least) in enumerate(elastic):
+        share = left // (len(elastic) - done) if takes_rest else left
+        widths[place] = max(min(least, SMALLEST), min(columns[place].width, least + share))
+        left -= widths[place] - least
+    return [(place, replace(column, width=widths.get(place, column.width))) for place, column in shown]
 
 
 class VirtualTable(ScrollView, can_focus=True):
@@ -52,13 +90,12 @@ class VirtualTable(ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
+    @dataclass
     class Highlighted(Message):
         """The cursor moved to `row`, or that row's content changed."""
 
-        def __init__(self, table: "VirtualTable", row: int) -> None:
-            super().__init__()
-            self.table = table
-            self.row = row
+        table: "VirtualTable"
+        row: int
 
         @property
         def control(self) -> "VirtualTable":
@@ -67,21 +104,29 @@ class VirtualTable(ScrollView, can_focus=True):
     class Selected(Highlighted):
         """Enter or a click on the row of the cursor."""
 
+    @dataclass
     class HeaderSelected(Message):
         """A column's title was clicked."""
 
-        def __init__(self, table: "VirtualTable", column: Column) -> None:
-            super().__init__()
-            self.table = table
-            self.column = column
+        table: "VirtualTable"
+        column: Column
 
         @property
         def control(self) -> "VirtualTable":
             return self.table
 
-    def __init__(self, columns: Sequence[Column] = (), *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(
+        self,
+        columns: Sequence[Column] = (),
+        *,
+        empty: str = "",
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
+        self.shown: list[tuple[int, Column]] = []
+        """The columns that there is room for, with their places among all."""
         self.empty = empty
         self.count = 0
         self.sorted_by: tuple[str, bool] | None = None
@@ -90,13 +135,21 @@ class VirtualTable(ScrollView, can_focus=True):
         self._row: Callable[[int], Sequence[Cell]] = lambda _: ()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
-        """Show these columns."""
+        """Show these columns, as many as there is room for."""
         if tuple(columns) != self.columns:
             self.columns = tuple(columns)
-            self._resize()
+            self._fit()
+
+    def on_resize(self) -> None:
+        """There may be room for more columns, or for fewer."""
+        self._fit()
+
+    def _fit(self) -> None:
+        self.shown = fitted(self.columns, self.size.width - 1, self.GAP)
+        self._resize()
 
     def set_rows(self, count: int, row: Callable[[int], Sequence[Cell]], *, cursor: int | None = None) -> None:
-        """Show `count` rows; `row(index)` gives a row's cells. The cursor stays where it is unless told otherwise."""
+        """Show `count` rows; `row(index)` gives a row's cells, one per column. The cursor stays unless told otherwise."""
         self.count, self._row = count, row
         self._resize()
         target = self.cursor if cursor is None else cursor
@@ -107,15 +160,25 @@ class VirtualTable(ScrollView, can_focus=True):
             self.post_message(self.Highlighted(self, target))
 
     def row_cells(self, index: int) -> list[str]:
-        """The plain text of a row, for copying and exporting."""
-        return [cell if isinstance(cell, str) else cell[0] for cell in self._row(index)]
+        """The plain text of a row, as far as it is shown, for copying and exporting."""
+        return [cell if isinstance(cell, str) else cell[0] for cell in self._shown_cells(index)]
+
+    def _shown_cells(self, index: int) -> list[Cell]:
+        cells = self._row(index)
+        return [cells[place] for place, _ in self.shown]
+
+    def next_sort(self, sortable: Container[str] | None = None) -> str | None:
+        """The column in sight after the one that rows are sorted by; None after the last one."""
+        names = [column.name for _, column in self.shown if sortable is None or column.name in sortable]
+        at = names.index(self.sorted_by[0]) if self.sorted_by is not None and self.sorted_by[0] in names else -1
+        return names[at + 1] if at + 1 < len(names) else None
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         header = self.get_component_rich_style("table--header")
         offset = round(self.scroll_offset.x)
         if y == 0:
-            titles = [self._title(column) for column in self.columns]
+            titles = [self._title(column) for _, column in self.shown]
             return self._strip(titles, header, offset, width)
         index = y - 1 + round(self.scroll_offset.y)
         if index >= self.count:
@@ -129,7 +192,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if index == self.cursor:
             name = "table--cursor"
         style = self.get_component_rich_style(name) if name else self.rich_style
-        return self._strip(self._row(index), style, offset, width)
+        return self._strip(self._shown_cells(index), style, offset, width)
 
     def _title(self, column: Column) -> str:
         if self.sorted_by is None or self.sorted_by[0] != column.name:
@@ -138,11 +201,11 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def _strip(self, cells: Sequence[Cell], base: Style, offset: int, width: int) -> Strip:
         segments = [Segment(" ", base)]
-        for column, cell in zip(self.columns, cells, strict=False):
+        for (_, column), cell in zip(self.shown, cells, strict=True):
             text, style = (cell, base) if isinstance(cell, str) else (cell[0], base + self._named(cell[1]))
             text = clean(text)
             if cell_len(text) > column.width:
-                text = set_cell_size(text, max(0, column.width - 1)) + "…"
+                text = set_cell_size(text, column.width - 1) + "…" if column.width > 1 else set_cell_size(text, column.width)
             padding = " " * (column.width - cell_len(text))
             segments.append(Segment(padding + text if column.right else text + padding, style))
             segments.append(Segment(" " * self.GAP, base))
@@ -153,7 +216,7 @@ class VirtualTable(ScrollView, can_focus=True):
         return self.get_component_rich_style(f"table--{name}", partial=True) if name else Style.null()
 
     def _resize(self) -> None:
-        width = 1 + sum(column.width + self.GAP for column in self.columns)
+        width = 1 + sum(column.width + self.GAP for _, column in self.shown)
         self.virtual_size = Size(width, self.count + 1)
         self.refresh()
 
@@ -188,7 +251,7 @@ class VirtualTable(ScrollView, can_focus=True):
         """A title sorts, a row gets the cursor, the row of the cursor is chosen."""
         if event.y == 0:
             left = 1 - round(self.scroll_offset.x)
-            for column in self.columns:
+            for _, column in self.shown:
                 if left <= event.x < left + column.width + self.GAP:
                     self.post_message(self.HeaderSelected(self, column))
                 left += column.width + self.GAP

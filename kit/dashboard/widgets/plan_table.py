@@ -4,9 +4,9 @@ from typing import Any
 
 from kit.dashboard.widgets.table import Cell, Column
 from kit.watch.event_text import report_value
-from kit.watch.text import count, duration, number, size
+from kit.watch.text import count, duration, number, short_number, size
 
-COLUMNS = (
+PLAN_COLUMNS = (
     Column("phase", 10),
     Column("method", 12),
     Column("epochs", 6, right=True),
@@ -28,12 +28,12 @@ def plan_rows(plan: dict[str, Any]) -> list[list[Cell]]:
                 (str(phase.get("name", "")), "strong"),
                 str(phase.get("method", "")),
                 *sizes,
-                scientific(report_value(phase, "macs")),
+                short_number(report_value(phase, "macs")),
                 duration(report_value(phase, "seconds")),
             ]
         )
     scored = f"{count(_integer(plan.get('subnets')))} subnets"
-    costs = [scientific(report_value(plan, "evaluation_macs")), duration(report_value(plan, "evaluation_seconds"))]
+    costs = [short_number(report_value(plan, "evaluation_macs")), duration(report_value(plan, "evaluation_seconds"))]
     rows.append([("scoring", "strong"), scored, *[""] * 4, *costs])
     return rows
 
@@ -51,13 +51,3 @@ def plan_summary(plan: dict[str, Any]) -> str:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def scientific(value: float | None) -> str:
-    """Multiply-adds with a unit; `-` when unknown."""
-    if value is None:
-        return "-"
-    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= scale:
-            return f"{value / scale:,.1f} {unit}"
-    return f"{value:.0f}"

@@ -2,67 +2,43 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from textual.content import Content
 
-from kit.dashboard.widgets.network import code_parts, cost_lines, network, short_number
-from kit.dashboard.widgets.table import Cell, Column, VirtualTable
+from kit.dashboard.widgets.network import code_parts, cost_lines, network
+from kit.dashboard.widgets.parts import Part
+from kit.dashboard.widgets.table import Cell, Column
 from kit.recipe import Profile
-from kit.search_space import Architecture
+from kit.search_space import CODE_LENGTH, Architecture
 from kit.watch.pool_rows import TEXT_COLUMNS, PoolRows
 from kit.watch.run_files import PoolView
-from kit.watch.text import clean
-
-Part = str | tuple[str, str]
+from kit.watch.text import clean, short_number
 
 COLUMNS = (
-    Column("name", 12),
-    Column("acc", 7, right=True),
-    Column("true", 7, right=True),
-    Column("error", 7, right=True),
-    Column("macs", 7, right=True),
-    Column("params", 8, right=True),
-    Column("depth", 7, right=True),
-    Column("depths", 8),
-    Column("stem", 6, right=True),
-    Column("cell", 6, right=True),
+    Column("name", 12, least=12),
+    Column("acc", 7, right=True, least=6),
+    Column("true", 7, right=True, rank=5),
+    Column("error", 7, right=True, rank=6),
+    Column("macs", 7, right=True, rank=1),
+    Column("params", 8, right=True, rank=4),
+    Column("depth", 7, right=True, rank=8),
+    Column("depths", 8, rank=3),
+    Column("stem", 6, right=True, rank=9),
+    Column("cell", 6, right=True, rank=7),
+    Column("code", CODE_LENGTH, least=12, rank=2),
 )
-"""In the order in which they are shown; the code follows with what width is left."""
-PRIORITY = ("name", "acc", "macs", "depths", "params", "true", "error", "cell", "depth", "stem")
-CODE_WIDTH = 52
-SHORT_CODE = 12
-NARROW = 30
 SIGNS = {(False, False): "", (False, True): "◆ ", (True, False): "✓ ", (True, True): "◈ "}
 """Before the name: whether it is marked, whether it is on the Pareto front."""
 EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "cell", "front")
 
 
-def fit_columns(width: int, rows: PoolRows | None) -> list[Column]:
-    """The columns that `width` has room for, the most wanted first; the code gets the rest."""
-    useless = set() if rows is None else {name for name in ("true", "error", "cell") if not _has_any(rows, name)}
-    left = width - 2
-    narrow = width < NARROW
-    chosen: dict[str, Column] = {}
-    for name in PRIORITY:
-        column = next(column for column in COLUMNS if column.name == name)
-        if narrow and name in ("name", "acc"):
-            column = replace(column, width=max(1, min(8, left - VirtualTable.GAP)) if name == "name" else 6)
-        # A short piece of the code is worth more than a rarely needed number.
-        reserved = 0 if name in ("name", "acc", "macs") else SHORT_CODE + VirtualTable.GAP
-        if name not in useless and left - column.width - VirtualTable.GAP >= reserved:
-            chosen[name] = column
-            left -= column.width + VirtualTable.GAP
-    columns = [chosen[column.name] for column in COLUMNS if column.name in chosen]
-    if left >= SHORT_CODE + VirtualTable.GAP:
-        columns.append(Column("code", min(CODE_WIDTH, left - VirtualTable.GAP)))
-    return columns
-
-
-def _has_any(rows: PoolRows, name: str) -> bool:
-    values = rows.numbers(name)
-    return bool((values == values).any())
+def pool_columns(rows: PoolRows | None) -> list[Column]:
+    """The columns in which some row has something."""
+    empty = () if rows is None else [name for name in ("true", "error", "cell") if np.isnan(rows.numbers(name)).all()]
+    return [column for column in COLUMNS if column.name not in empty]
 
 
 def row_cells(rows: PoolRows, index: int, columns: Sequence[Column], *, marked: bool = False) -> list[Cell]:
@@ -104,7 +80,7 @@ def detail(subject: Subject, rows: PoolRows | None, profile: Profile, width: int
         parts += _known(rows, subject.row)
     else:
         parts += [("not in this pool", "bold $text-warning"), ("  from the code editor", "$text-muted"), "\n"]
-    if width >= CODE_WIDTH:
+    if width >= CODE_LENGTH:
         parts += [*code_parts(architecture.code), "\n"]
     else:
         code = architecture.code

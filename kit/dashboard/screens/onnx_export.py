@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kit.dashboard.host import Host
 from kit.errors import KitError
+from kit.run_dir import RunDirectory
 from kit.watch.text import shown_path
-
-if TYPE_CHECKING:
-    from kit.dashboard.app import DashboardApp
-    from kit.run_dir import RunDirectory
 
 MANY = 20
 WORK = "each one is calibrated, scored again and compared in ONNX Runtime"
 
 
-def ask_to_export(app: "DashboardApp", codes: Sequence[str]) -> None:
+def ask_to_export(app: Host, codes: Sequence[str]) -> None:
     """Ask for the folder, then start. Says what is missing when nothing can be exported."""
     run = app.run_directory
     if run is None or not codes:
@@ -35,7 +32,7 @@ def ask_to_export(app: "DashboardApp", codes: Sequence[str]) -> None:
     )
 
 
-def _start(app: "DashboardApp", run: "RunDirectory", codes: Sequence[str], answer: str) -> None:
+def _start(app: Host, run: RunDirectory, codes: Sequence[str], answer: str) -> None:
     out = Path(answer).expanduser().absolute()
     chosen = [part for code in codes for part in ("--code", code)]
     label = f"ONNX export of {len(codes):,} to {shown_path(out)}"

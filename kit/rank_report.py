@@ -3,7 +3,6 @@
 No numpy or scipy behind it, so that whoever shows a figure need not load what computes it.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
@@ -12,6 +11,10 @@ from kit.errors import InputError
 
 Metric = Literal["pearson", "kendall", "spearman"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+ROUNDING = 1e-9
+"""By so much a correlation may leave -1..1."""
+TRUTH_HASH = "truth_sha256"
+"""In the rank of a run: the file that it was measured against."""
 COUNTS = ("resamples", "undefined_resamples", "seeds")
 
 
@@ -114,13 +117,13 @@ class RankReport:
             baselines = document.get("baselines", {}).items()
             versus = document.get("versus_macs")
             reliability = {of: Reliability(**each) for of, each in document.get("split_half", {}).items()}
-            counts = {name: int(document[name]) for name in COUNTS if name in document}
+            counts = {name: _count(document[name]) for name in COUNTS if name in document}
             return cls(
-                n=int(document["n"]),
+                n=_count(document["n"]),
                 predictions=_correlations(document),
                 ties=dict(document.get("ties", {})),
                 opponents={name: None if each is None else _correlations(each) for name, each in baselines},
-                versus_macs=None if versus is None else Versus(**{name: _interval(each) for name, each in versus.items()}),
+                versus_macs=versus and Versus(**{name: _interval(each, limit=2.0) for name, each in versus.items()}),
                 accuracy_reliability=reliability.get("accuracies"),
                 loss_reliability=reliability.get("losses"),
                 **counts,
@@ -146,8 +149,14 @@ def _correlations(document: Mapping[str, Any]) -> Correlations:
     return Correlations(*(_interval(document[metric]) for metric in METRICS))
 
 
-def _interval(document: Mapping[str, Any]) -> Interval:
+def _interval(document: Mapping[str, Any], limit: float = 1.0) -> Interval:
     ends = [document[name] for name in ("value", "low", "high")]
-    if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
-        raise ValueError(f"{ends} are no finite numbers")
+    if not all(type(end) in (int, float) and abs(end) <= limit + ROUNDING for end in ends):
+        raise ValueError(f"{ends} are not within {limit} of zero")
     return Interval(*map(float, ends))
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value

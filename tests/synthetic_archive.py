@@ -25,7 +25,9 @@ from kit.events import (
     SubnetEvaluated,
     to_line,
 )
+from kit.files import sha256_of_file
 from kit.pool import Pool, draw_pool
+from kit.rank_report import TRUTH_HASH
 from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
@@ -278,7 +280,7 @@ def make_rank(source: Synthetic, accuracies: list[float]) -> dict[str, Any] | No
     if path is None:
         return None
     report = join(source.pool.with_accuracies(accuracies).scores, load_truth(path)).rank(source.scale)
-    return json.loads(json.dumps(report.to_json()))
+    return json.loads(json.dumps({**report.to_json(), TRUTH_HASH: sha256_of_file(path)}))
 
 
 def make_events(source: Synthetic, rank: dict[str, Any] | None) -> Iterator[Event]:

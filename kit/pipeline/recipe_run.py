@@ -16,7 +16,7 @@ from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
 from kit.process_group import ProcessGroup
-from kit.rank_report import RankReport
+from kit.rank_report import TRUTH_HASH, RankReport
 from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.run_dir import RunDirectory
@@ -101,7 +101,7 @@ class RecipeRun:
             self.report = join(predictions, load_truth(truth)).rank(profile.scale)
         except InputError as error:
             return Note(message=f"the predictions were not compared with the shipped {truth.name}: {error}")
-        report = self.report.to_json()
+        report = {**self.report.to_json(), TRUTH_HASH: sha256_of_file(truth)}
         write_json(run.rank, report)
         return RankMeasured(truth=truth.name, report=report)
 

@@ -519,6 +519,8 @@ CASES = [
     ),
     Case("a rank outside of its interval", "rank", edit(layout.RANK, lambda r: r["kendall"].update(low=0.999))),
     Case("a rank changed in the log, too", "rank", other_rank),
+    Case("a rank by another truth", "rank", edit(layout.RANK, lambda r: r.update(truth_sha256="0" * 64))),
+    Case("a rank outside of -1..1", "rank", edit(layout.RANK, lambda r: r["pearson"].update(high=1.5))),
     Case("the rank left out", "rank", drop(layout.RANK)),
     Case("the rank of more architectures", "rank", edit(layout.RANK, lambda r: r.update(n=20))),
     Case("a setting of recipe.toml", "recipe", edit_bytes(layout.RECIPE, b"paths = 2", b"paths = 4")),
@@ -603,6 +605,24 @@ def test_untouched_archives_pass_with_every_rule_reported(base: Members, tmp_pat
         report = check_archive(tmp_path / "a.tar")
         assert report.ok, [finding for finding in report.checks if not finding.ok]
         assert report.failed == (["several-supernets"] if number else [])
+
+
+@pytest.mark.parametrize(("share", "passes"), [(1e-15, True), (1e-10, True), (1e-7, False)])
+def test_a_rank_that_another_processor_summed_is_the_same_rank(share: float, passes: bool, tmp_path: Path) -> None:
+    """Figures may differ in their last bits; what differs more was changed by somebody."""
+
+    def nudge(value: Any) -> None:
+        for key, each in value.items():
+            if isinstance(each, dict):
+                nudge(each)
+            elif isinstance(each, float) and key != "value":
+                value[key] = each - abs(each) * share if key == "low" else each + (1 - each) * share
+
+    members = data_members(synthetic())
+    edit(layout.RANK, nudge)(members)
+    edit_lines(layout.EVENTS, lambda rows: [nudge(row["report"]) for row in rows if "report" in row] and None)(members)
+    write_archive(tmp_path / "a.tar", whole(members))
+    assert failed(tmp_path / "a.tar") == ([] if passes else ["rank"])
 
 
 SEALS = {

@@ -14,12 +14,13 @@ from kit.errors import InputError, StorageError
 from kit.events import Event, UnknownEvent, from_line, to_line
 from kit.files import parse_json
 from kit.pool import Entry, parse_entries
+from kit.rank_report import RankReport
 from kit.recipe import Profile, Recipe
 from kit.search_space import Architecture, Scale, SearchSpace
 from kit.submission import layout
 from kit.submission.archive import Archive
 from kit.submission.checks import schemas
-from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Rank, Resolved, explain, typed
+from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Resolved, explain, typed
 from kit.submission.derived import parse_profile
 from kit.submission.history import History
 from kit.submission.onnx_file import OnnxFile, read_onnx
@@ -110,8 +111,11 @@ class Submission:
         return typed(Environment, self.document(layout.ENVIRONMENT), layout.ENVIRONMENT)
 
     @cached_property
-    def rank(self) -> Rank:
-        return typed(Rank, self.document(layout.RANK), layout.RANK)
+    def rank(self) -> RankReport:
+        try:
+            return RankReport.from_json(self.document(layout.RANK))
+        except InputError as error:
+            raise StorageError(f"{layout.RANK}: {error}") from error
 
     @cached_property
     def architectures(self) -> dict[str, Architecture]:

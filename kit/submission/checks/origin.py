@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from kit import __version__
 from kit.errors import StorageError
+from kit.files import sha256_of_file
+from kit.rank_report import TRUTH_HASH
 from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
@@ -93,16 +95,14 @@ def _rank(submission: Submission) -> Iterator[Problem]:
     document = submission.document(layout.RANK)
     if found.n > len(submission.predictions):
         yield Problem(layout.RANK, f"it counts {found.n} architectures, the submission has {len(submission.predictions)}")
-    for name, interval in (("pearson", found.pearson), ("kendall", found.kendall), ("spearman", found.spearman)):
+    for name, interval in found.predictions.figures.items():
         if not interval.low <= interval.value <= interval.high:
             yield Problem(layout.RANK, f"{name} {interval.value} lies outside of its interval")
     if history.rank != document:
         yield Problem(
             layout.RANK, f"{layout.EVENTS} tells of another rank: {_first_difference(document, history.rank or {})}"
         )
-    measured = _measure(submission)
-    if measured is not None and (difference := _first_difference(document, measured)):
-        yield Problem(layout.RANK, f"measuring again gives another rank: {difference}")
+    yield from (Problem(layout.RANK, message) for message in _measuring_problems(submission, document))
 
 
 @rule("sbom", "the bill of materials lists the packages of the environment and every file with its hash")
@@ -257,17 +257,26 @@ def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
     return _first_difference(found.model_dump(mode="json"), wanted.model_dump(mode="json"))
 
 
-def _measure(submission: Submission) -> dict[str, Any] | None:
-    """The rank of these predictions against the truth that the kit ships for the profile; None where it ships none."""
+def _measuring_problems(submission: Submission, document: dict[str, Any]) -> Iterator[str]:
+    """Rank these predictions against the truth that the kit ships for the profile, if that is still the one of the run."""
     # Imported when needed, because it takes longer than all rules together (scipy).
     from kit.ranking.joining import join
     from kit.ranking.truth_file import load_truth, shipped_truths
 
     truth = shipped_truths().get(submission.profile.name)
     if truth is None:
-        return None
+        return
+    named, own = document.get(TRUTH_HASH), sha256_of_file(truth)
+    if named not in (None, own):
+        if submission.manifest.kit == __version__:
+            yield f"it names the truth {str(named)[:64]}, this version of kit ships {own}"
+        return
     scores = {entry.code: entry.accuracy or 0.0 for entry in submission.predictions if submission.space.parse(entry.code)}
-    return join(scores, load_truth(truth)).rank(submission.scale).to_json()
+    measured = join(scores, load_truth(truth)).rank(submission.scale).to_json()
+    if named is not None:
+        measured[TRUTH_HASH] = own
+    if difference := _first_difference(document, measured):
+        yield f"measuring again gives another rank: {difference}"
 
 
 def _looks_like_truth(name: str) -> bool:

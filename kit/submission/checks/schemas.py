@@ -139,34 +139,6 @@ class Environment(Document):
     compute: Compute | None = None
 
 
-class Interval(Document):
-    """A correlation with its interval."""
-
-    value: Annotated[float, Field(ge=-1, le=1)]
-    low: Annotated[float, Field(ge=-1, le=1)]
-    high: Annotated[float, Field(ge=-1, le=1)]
-
-
-class Correlations(Document):
-    """The three correlations of one ranking."""
-
-    pearson: Interval
-    kendall: Interval
-    spearman: Interval
-
-
-class Rank(Document):
-    """What every `results/rank.json` has; the rest is compared with the log and with a new measurement."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-
-    n: Annotated[int, Field(ge=1)]
-    pearson: Interval
-    kendall: Interval
-    spearman: Interval
-    baselines: dict[str, Correlations | None]
-
-
 EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
 
 

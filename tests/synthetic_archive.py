@@ -25,6 +25,7 @@ from kit.events import (
     SubnetEvaluated,
     to_line,
 )
+from kit.figures.drawing import draw
 from kit.files import sha256_of_file
 from kit.pool import Pool, draw_pool
 from kit.rank_report import TRUTH_HASH
@@ -33,7 +34,7 @@ from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
 from kit.search_space import Architecture, Scale
 from kit.submission import layout
-from kit.submission.derived import derived_members
+from kit.submission.derived import derived_members, plots_of_run
 from kit.submission.members import LocalMembers
 from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
@@ -128,7 +129,8 @@ def data_members(source: Synthetic) -> dict[str, bytes]:
 
 def whole(data: Mapping[str, bytes]) -> dict[str, bytes]:
     """All members but the seals."""
-    return {**data, **derived_members(data)}
+    figures = {path: draw(plot) for path, plot in plots_of_run(LocalMembers(data)).items()}
+    return {**data, **figures, **derived_members({**data, **figures})}
 
 
 def challenge_file(pool: Pool, accuracies: list[float], path: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
+from kit.figures.kept import draw_once
 from kit.files import parse_json, read_json, sha256_of_file, storage_errors, write_bytes
 from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
 from kit.pipeline.scored_run import open_scored_run, require_finished, require_predictions
@@ -17,7 +18,8 @@ from kit.recipe import load_profile, load_recipe
 from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
-from kit.submission.derived import derived_members
+from kit.submission.derived import derived_members, plots_of_run
+from kit.submission.members import LocalMembers
 from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections
 
@@ -71,7 +73,7 @@ class SubmissionBuild:
         require_directory(self.exports)
         with self.run.locked():
             with storage_errors("remove", self.exports):
-                for part in ("onnx", "weights", "results"):
+                for part in ("onnx", "weights"):
                     shutil.rmtree(self.exports / part, ignore_errors=True)
             rows = ((entry.name, entry.code, entry.correct, entry.images) for entry in self.scored.entries)
             scores = layout.dump_evaluations(rows, self.scored.evaluator.weights_sha256)
@@ -86,6 +88,7 @@ class SubmissionBuild:
             events = Path(name) / "events.jsonl"
             self._write_events(events)
             data = self._members(index, events)
+            data |= draw_once(plots_of_run(LocalMembers(data)), self.exports)
             members = {**data, **derived_members(data)}
             sha256 = write_archive(out, members)
         return BuiltArchive(out.resolve(), sha256, out.stat().st_size, len(members) + len(layout.SEALS), index)

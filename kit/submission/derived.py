@@ -1,4 +1,4 @@
-"""Members that follow from the others: README, license, `reproduce.sh`, figures, bill of materials.
+"""What follows from other members: README, license, `reproduce.sh`, bill of materials, and what the figures show.
 
 The builder writes them and the checker makes them again, so none of them can say what the data does not.
 """
@@ -7,19 +7,20 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from kit import __version__
 from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
-from kit.events import Event, from_line
+from kit.events import from_line
+from kit.figures.plot import Plot
+from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
 from kit.files import parse_json, storage_errors
 from kit.rank_report import RankReport
+from kit.ranking.joining import join
+from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.ranking.words import HEADER, describe, table
 from kit.recipe import Profile
-from kit.search_space import Architecture
 from kit.submission import layout
-from kit.submission.figures import draw_accuracy, draw_against_truth, draw_losses, draw_rank
 from kit.submission.history import History
 from kit.submission.members import LocalMembers, Members
 from kit.submission.sbom import make_sbom
@@ -47,17 +48,12 @@ def license_text() -> bytes:
 
 
 def derived_members(data: Mapping[str, bytes | Path]) -> dict[str, bytes]:
-    """Everything that an archive holds besides `data` and its seals."""
+    """The documents of an archive with these data and figures."""
     members = LocalMembers(data)
-    space = parse_profile(members).search_space
-    pool = members.json(layout.POOL)
-    architectures = [space.parse(entry["arch"]) for entry in pool.values()]
-    history = History.read(event for event in map(_event, members.lines(layout.EVENTS)) if event is not None)
     documents = {
         layout.LICENSE: license_text(),
         layout.README: make_readme(members),
         layout.REPRODUCE: make_reproduce(members),
-        **make_figures(members, architectures, history),
     }
     every = LocalMembers({**data, **documents})
     known = {name: members.sha256(name) if name in members else every.sha256(name) for name in every.names()}
@@ -114,31 +110,24 @@ def make_reproduce(members: Members) -> bytes:
     return _render("reproduce.sh.in", {**facts, "DATA": parse_profile(members).data, "CONSTRAINTS": pins})
 
 
-def make_figures(members: Members, architectures: list[Architecture], history: History) -> dict[str, bytes]:
-    """The figures by path; `architectures` are the pool's, in its order."""
+def plots_of_run(members: Members, history: History | None = None) -> dict[str, Plot]:
+    """What the figures show, by their paths; the log is read unless its history is given."""
+    history = history or History.read(filter(None, map(from_line, members.lines(layout.EVENTS))))
     profile, submission = parse_profile(members), members.json(layout.SUBMISSION)
-    macs = pool_costs([each.code for each in architectures], profile.scale).macs
-    drawn = {
-        "accuracy-macs": draw_accuracy(macs.tolist(), [float(entry["acc"]) for entry in submission.values()]),
-        "training-loss": draw_losses(history),
-    }
+    scores = {str(entry["arch"]): float(entry["acc"]) for entry in submission.values()}
+    macs = pool_costs(list(scores), profile.scale).macs.tolist()
+    curves = {name: phase.curve for name, phase in history.phases.items() if phase.curve}
+    plots = {"accuracy-macs": accuracy_plot(macs, list(scores.values()))}
+    if curves:
+        plots["training-loss"] = loss_plot(curves)
     if layout.RANK in members:
         report = RankReport.from_json(members.json(layout.RANK))
-        drawn |= {"rank": draw_rank(report), "predicted-true": _against_truth(profile, submission, report)}
-    return {f"{layout.FIGURES}{name}.svg": svg for name, svg in drawn.items() if svg is not None}
-
-
-def _against_truth(profile: Profile, submission: Mapping[str, Any], report: RankReport) -> bytes | None:
-    # Imported when there is a rank, because it imports scipy.
-    from kit.ranking.joining import join
-    from kit.ranking.truth_file import load_truth, shipped_truths
-
-    path = shipped_truths().get(profile.name)
-    if path is None:
-        return None
-    joined = join({entry["arch"]: float(entry["acc"]) for entry in submission.values()}, load_truth(path))
-    true = list(joined.truth.means.values())
-    return draw_against_truth(joined.predictions, true, report.predictions) if true else None
+        plots["rank"] = rank_plot(report)
+        truth = shipped_truths().get(profile.name)
+        joined = None if truth is None else join(scores, load_truth(truth))
+        if joined is not None and joined.codes:
+            plots["predicted-true"] = truth_plot(joined.predictions, list(joined.truth.means.values()), report.predictions)
+    return {f"{layout.FIGURES}{name}.svg": plot for name, plot in plots.items()}
 
 
 def _rank_section(members: Members) -> str:
@@ -155,10 +144,6 @@ def _render(template: str, values: Mapping[str, object]) -> bytes:
     with storage_errors("read", path):
         text = path.read_text(encoding="utf-8")
     return PLACEHOLDER.sub(lambda match: str(values[match[1]]), text).encode()
-
-
-def _event(line: bytes) -> Event | None:
-    return from_line(line)
 
 
 def _json(value: object) -> bytes:

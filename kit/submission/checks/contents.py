@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from kit import __version__
 from kit.errors import InputError, StorageError
 from kit.events import Event, UnknownEvent, from_line, to_line
 from kit.files import parse_json
@@ -52,6 +53,11 @@ class Submission:
     @cached_property
     def manifest(self) -> Manifest:
         return typed(Manifest, self.document(layout.MANIFEST), layout.MANIFEST)
+
+    @property
+    def is_of_this_version(self) -> bool:
+        """Whether this very kit built it: only then must it be what this kit would write today."""
+        return self.manifest.kit == __version__
 
     @cached_property
     def resolved(self) -> Resolved:

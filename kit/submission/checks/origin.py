@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from kit import __version__
 from kit.errors import StorageError
+from kit.figures.drawing import draw, drawing_version, drawn_by, flaw_of, same_drawing
 from kit.files import sha256_of_file
 from kit.rank_report import TRUTH_HASH
 from kit.recipe import Profile, Recipe, to_toml
@@ -18,19 +18,13 @@ from kit.submission import layout
 from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
 from kit.submission.checks.schemas import explain
-from kit.submission.derived import license_text, make_figures, make_readme, make_reproduce
+from kit.submission.derived import license_text, make_readme, make_reproduce, plots_of_run
 from kit.submission.private_facts import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
 
 TOLERANCE = 1e-9
 M = TypeVar("M", Recipe, Profile)
 NEEDED_PACKAGES = ("numpy", "safetensors", "timm", "torch")
-# What an SVG can do besides being a picture: run, fetch, refer, include.
-ACTIVE_SVG = re.compile(
-    rb"(?i)<\s*(?:script|foreignObject|image|use|iframe|embed|object|a|animate\w*|set|style|link|audio|video)\b"
-    rb"|<[!?]|\bon[a-z]+\s*=|href|url\s*\(|javascript:|data:|@import|&(?!amp;|lt;|gt;|quot;|apos;)"
-)
-SVG_START = b'<svg xmlns="http://www.w3.org/2000/svg" '
 
 
 @rule("recipe", "recipe.toml and profile.toml say what resolved.json says, and what ran")
@@ -123,7 +117,7 @@ def _sbom(submission: Submission) -> Iterator[Problem]:
 
 @rule("documents", "README.md, LICENSE and reproduce.sh are what the kit writes for this run")
 def _documents(submission: Submission) -> Iterator[Problem]:
-    if submission.manifest.kit != __version__:
+    if not submission.is_of_this_version:
         return  # the rule `kit-version` says so
     submission.require_data()
     archive = submission.archive
@@ -145,25 +139,40 @@ def _documents(submission: Submission) -> Iterator[Problem]:
 def _figures(submission: Submission) -> Iterator[Problem]:
     archive = submission.archive
     found = {name: archive.read(name) for name in archive.names() if name.startswith(layout.FIGURES)}
-    for name, data in found.items():
-        if active := ACTIVE_SVG.search(data):
-            yield Problem(name, f"it holds something that runs or refers to other files: {active[0][:40]!r}")
-        elif not data.startswith(SVG_START):
-            yield Problem(name, "it is no SVG picture")
-    if submission.manifest.kit != __version__:
+    for name, svg in found.items():
+        if flaw := flaw_of(svg):
+            yield Problem(name, flaw)
+    if not submission.is_of_this_version:
         return  # another version may draw otherwise; the rule `kit-version` says so
     submission.require_data()
-    pool = [submission.architectures[entry.code] for entry in submission.pool if entry.code in submission.architectures]
     try:
-        wanted = make_figures(archive, pool, submission.log.history)
+        wanted = plots_of_run(archive, submission.log.history)
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         yield Problem(layout.FIGURES, f"they cannot be compared, because what they show is not whole ({error!r})"[:200])
         return
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             yield Problem(name, "this figure is missing")
-        elif found[name] != wanted.get(name):
+        elif name not in wanted:
+            yield Problem(name, "an archive of this run has no such figure")
+        elif (version := drawn_by(found[name])) is None:
+            yield Problem(name, "it does not say what drew it")
+        elif version == drawing_version() and not same_drawing(draw(wanted[name]), found[name]):
             yield Problem(name, "it is not the figure of this run")
+
+
+@rule(
+    "figures-version",
+    "figures were drawn by the installed matplotlib, and are drawn again",
+    level="warning",
+    fix="check it with the version of matplotlib that drew them, too",
+)
+def _figures_version(submission: Submission) -> Iterator[Problem]:
+    for name in submission.archive.names() if submission.is_of_this_version else ():
+        if name.startswith(layout.FIGURES):
+            drawn, own = drawn_by(submission.archive.read(name)), drawing_version()
+            if drawn not in (None, own):
+                yield Problem(name, f"matplotlib {drawn} drew it, this is {own}: it was not drawn again")
 
 
 @rule(
@@ -202,7 +211,7 @@ def _several_supernets(submission: Submission) -> Iterator[Problem]:
     "kit-version", "it was built by this version of kit", level="warning", fix="check it with the version that built it, too"
 )
 def _kit_version(submission: Submission) -> Iterator[Problem]:
-    if submission.manifest.kit != __version__:
+    if not submission.is_of_this_version:
         made, own = submission.manifest.kit[:40], __version__
         yield Problem(
             layout.MANIFEST, f"kit {made} built it, this is {own}: README, reproduce.sh and figures were not made again"
@@ -242,7 +251,7 @@ def _toml_problems(submission: Submission, name: str, kind: type[Recipe], wanted
 
 def _writing_problems(submission: Submission, name: str, found: Recipe | Profile) -> Iterator[Problem]:
     # Another version may know other settings, whose defaults it would spell out.
-    if submission.manifest.kit == __version__ and to_toml(found).encode() != submission.archive.read(name):
+    if submission.is_of_this_version and to_toml(found).encode() != submission.archive.read(name):
         yield Problem(name, "it is not written as the kit writes it")
 
 

@@ -1,0 +1,66 @@
+"""What a run can be shown as: one plot for each of its results."""
+
+from collections.abc import Mapping, Sequence
+
+from kit.costs import pareto_front
+from kit.figures.plot import BLUE, COLOURS, GREY, MANY, ORANGE, Axis, Dots, Interval, Line, Plot, Point, thinned
+from kit.rank_report import Correlations, RankReport
+from kit.ranking.opponents import SUPERNET, label_of
+
+LETTERS = 80
+"""That many fit under a plot."""
+
+
+def accuracy_plot(macs: Sequence[int], accuracies: Sequence[float]) -> Plot:
+    """Predicted accuracy against multiply-adds, with the Pareto front."""
+    unit, name = (1e9, "billions") if max(macs) >= 1e9 else (1e6, "millions")
+    points = [(cost / unit, accuracy) for cost, accuracy in zip(macs, accuracies, strict=True)]
+    front = tuple(points[place] for place in pareto_front(macs, accuracies).tolist())
+    radius = 1.5 if len(points) > MANY else 2.8
+    return Plot(
+        f"{len(points):,} sub-networks",
+        Axis(f"multiply-adds ({name})"),
+        Axis("predicted top-1 accuracy"),
+        (Dots(thinned(points), radius=radius), Line(front, ORANGE), Dots(front, ORANGE, 3.2, 1)),
+        f"Pareto front: {len(front)}",
+        ORANGE,
+    )
+
+
+def truth_plot(predicted: Sequence[float], true: Sequence[float], rank: Correlations) -> Plot:
+    """Predicted against true accuracy, a dot per architecture."""
+    dots = Dots(thinned(list(zip(true, predicted, strict=True))), radius=4, opacity=0.7)
+    note = f"Pearson r {rank.pearson:+.2f}, Kendall tau {rank.kendall.value:+.2f}"
+    axes = Axis("accuracy when trained alone"), Axis("accuracy in the supernet")
+    return Plot("Predicted against true accuracy", *axes, (dots,), note)
+
+
+def rank_plot(report: RankReport) -> Plot:
+    """Kendall tau of the supernet and of the rankings that need none, with 95 % intervals."""
+    opponents = [(label_of(name), result.kendall) for name, result in report.opponents.items() if result]
+    rows = [*reversed(opponents), (SUPERNET, report.predictions.kendall)]
+    intervals = tuple(
+        Interval(level, row.low, row.value, row.high, f"{row:+.2f}", BLUE if name == SUPERNET else GREY)
+        for level, (name, row) in enumerate(rows)
+    )
+    low = min(0.0, *(row.low for _, row in rows)) - 0.05
+    return Plot(
+        "How well each ranking agrees with the truth",
+        Axis("Kendall tau, 95 % interval", (low, 1.02)),
+        Axis(range=(-0.6, len(rows) - 0.4), ticks=tuple((level, name) for level, (name, _) in enumerate(rows))),
+        intervals,
+        f"{report.n} architectures",
+    )
+
+
+def loss_plot(curves: Mapping[str, Sequence[Point]]) -> Plot:
+    """Training loss by phase, the phases side by side; each curve runs from 0 to 1, the share of the phase's steps."""
+    marks = tuple(
+        Line(tuple((number + share, loss) for share, loss in curve), COLOURS[number % len(COLOURS)])
+        for number, curve in enumerate(curves.values())
+    )
+    letters = max(3, LETTERS // len(curves))
+    names = [name if len(name) <= letters else f"{name[: letters - 1]}…" for name in curves]
+    ticks = tuple((number + 0.5, name) for number, name in enumerate(names))
+    axes = Axis("phases, each over its steps", (0, len(curves)), ticks), Axis("mean cross-entropy")
+    return Plot("Training loss", *axes, marks)

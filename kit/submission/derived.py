@@ -14,8 +14,8 @@ from kit.errors import InputError, StorageError
 from kit.events import from_line
 from kit.figures.plot import Plot
 from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
-from kit.files import parse_json, storage_errors
-from kit.rank_report import RankReport
+from kit.files import parse_json, sha256_of_file, storage_errors
+from kit.rank_report import TRUTH_HASH, RankReport
 from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.ranking.words import HEADER, describe, table
@@ -121,10 +121,13 @@ def plots_of_run(members: Members, history: History | None = None) -> dict[str, 
     if curves:
         plots["training-loss"] = loss_plot(curves)
     if layout.RANK in members:
-        report = RankReport.from_json(members.json(layout.RANK))
+        document = members.json(layout.RANK)
+        report = RankReport.from_json(document)
         plots["rank"] = rank_plot(report)
         truth = shipped_truths().get(profile.name)
-        joined = None if truth is None else join(scores, load_truth(truth))
+        # A run may be older than the truth that this kit ships.
+        named = truth is not None and document.get(TRUTH_HASH) in (None, sha256_of_file(truth))
+        joined = join(scores, load_truth(truth)) if truth is not None and named else None
         if joined is not None and joined.codes:
             plots["predicted-true"] = truth_plot(joined.predictions, list(joined.truth.means.values()), report.predictions)
     return {f"{layout.FIGURES}{name}.svg": plot for name, plot in plots.items()}

@@ -20,6 +20,9 @@ from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic,
 from kit import __version__
 from kit.errors import InputError, StorageError
 from kit.events import EvaluationFinished, Note, RunStarted, RunStopped, from_line, to_line
+from kit.files import write_json
+from kit.rank_report import TRUTH_HASH
+from kit.ranking.truth_file import shipped_truths
 from kit.recipe import load_profile
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
@@ -98,6 +101,61 @@ def test_an_archive_of_another_version_passes_with_a_warning(packed: Path, monke
     found = check_archive(packed)
     assert found.ok
     assert found.failed == ["kit-version"]
+
+
+@pytest.fixture
+def old_archive(tmp_path: Path) -> Path:
+    """As kit 0.1.0 wrote it: other documents and pictures, fewer fields in events, no hash of the truth in the rank."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("kit", "synthetic_archive"):
+            patch.setattr(f"{module}.__version__", "0.1.0")
+        data = data_members(synthetic(size=60))
+        rows = [json.loads(line) for line in data[layout.EVENTS].splitlines()]
+        rank = json.loads(data[layout.RANK])
+        for row in (*rows, *(row["report"] for row in rows if "report" in row), rank):
+            row.pop("run_kind", None)
+            row.pop(TRUTH_HASH, None)
+        data[layout.EVENTS] = b"".join(map(layout.dump_line, rows))
+        data[layout.RANK] = layout.dump_json(layout.RANK, rank)
+        data[f"{layout.FIGURES}rank.svg"] = (
+            b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title>as then</title></svg>\n'
+        )
+        documents = {name: b"as kit 0.1.0 wrote it\n" for name in layout.DERIVED}
+        bill = make_sbom(ENVIRONMENT, {"a": "0" * 64}, kit="0.1.0") | {"version": 0}
+        write_archive(tmp_path / "old.tar", {**data, **documents, layout.SBOM: layout.dump_json(layout.SBOM, bill)})
+    return tmp_path / "old.tar"
+
+
+def test_an_archive_of_the_first_version_passes_with_a_warning(old_archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = check_archive(old_archive)
+    assert found.ok and found.failed == ["kit-version"]
+    # Not even another truth changes that: its rank does not say which one it was measured against.
+    other = old_archive.with_name("nano.json")
+    truth = json.loads(shipped_truths()["nano"].read_bytes())
+    write_json(other, {**truth, "architectures": truth["architectures"][::-1][:20]})
+    monkeypatch.setattr("kit.ranking.truth_file.shipped_truths", lambda: {"nano": other})
+    assert check_archive(old_archive).failed == ["kit-version"]
+
+
+def test_a_rank_is_measured_again_against_the_truth_that_it_names_only(
+    members: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An archive of another version with the hash of our truth, and a changed figure in rank and log alike."""
+    rank = json.loads(members[layout.RANK])
+    rank["kendall"]["value"] += 1e-3
+    rows = [json.loads(line) for line in members[layout.EVENTS].splitlines()]
+    changed = [row | ({"report": rank} if "report" in row else {}) for row in rows]
+    data = {
+        **members,
+        layout.RANK: layout.dump_json(layout.RANK, rank),
+        layout.EVENTS: b"".join(map(layout.dump_line, changed)),
+    }
+    write_archive(tmp_path / "a.tar", data)
+    for module in ("origin", "contents"):
+        monkeypatch.setattr(f"kit.submission.checks.{module}.__version__", "99.0")
+    assert check_archive(tmp_path / "a.tar").failed == ["rank", "kit-version"]
+    monkeypatch.setattr("kit.submission.checks.origin.sha256_of_file", lambda path: "0" * 64)
+    assert check_archive(tmp_path / "a.tar").failed == ["kit-version"]
 
 
 def test_figures_are_drawn_again_by_the_version_that_drew_them_only(

@@ -90,7 +90,7 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
         evaluation = Evaluation(request, group)
         narrator = RunNarrator(ticker)
         started = time.perf_counter()
-        for event in evaluation.execute(stop):
+        for event in evaluation.execute_logged(stop):
             narrator.tell(event)
             if isinstance(event, SubnetEvaluated):
                 codes.add(event.code)
@@ -99,8 +99,6 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
             elif isinstance(event, EvaluationFinished):
                 subnets = event.subnets
         seconds = time.perf_counter() - started
-        if group.any(stop()):
-            raise stop.error()
         return _report(evaluation.job, codes, seconds, subnets=subnets, rank=rank)
 
 

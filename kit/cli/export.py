@@ -63,10 +63,9 @@ def tell_exports(exports: "Iterator[SubnetExported]", total: int, differences: l
         narrate(f"note: not the environment that scored ({'; '.join(differences)}): scores may differ slightly")
     narrate(f"exporting {total} sub-networks: each is calibrated, scored again and compared in ONNX Runtime")
     with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
-        ticker.start(total)
         for done in exports:
             text = f"{done.code}: top-1 {done.accuracy:.4f}, {done.size:,} bytes, logits within {done.difference:.1e}"
-            ticker.advance(1, done.seconds, text)
+            ticker.show(text, done.done, total, done.seconds * (total - done.done))
             if stop() and done.done < total:
                 raise StopRequestedError(
                     f"stopped by {stop.reason} after {done.done} of {total} exports; no file is half written",

@@ -18,51 +18,34 @@ from kit.events import (
     RunStarted,
     StepDone,
     SubnetEvaluated,
+    TrainingDone,
 )
 from kit.rank_report import read_figures
+from kit.watch.run_fold import RunFold
+from kit.watch.text import duration
 
 PLAIN_INTERVAL = 10.0
-SMOOTHING = 0.05
 
 
 class Ticker:
-    """Progress of one countable job: rate, time left, and either a live bar or a line every ten seconds."""
+    """How far a countable job is: a live bar, or a line every ten seconds."""
 
     def __init__(self, unit: str, *, live: bool | None = None) -> None:
         self.unit = unit
-        self.done = 0
-        self.total = 0
-        self._rate: float | None = None
         self._said_at = 0.0
         self._bar: Any = None
         self._live = sys.stderr.isatty() if live is None else live
 
-    def start(self, total: int, done: int = 0) -> None:
-        """Count `total` things, `done` of which are done already."""
-        self.total, self.done, self._rate = total, done, None
-
-    def advance(self, count: int, seconds: float, text: str) -> None:
-        """`count` more things took `seconds`."""
-        self.done += count
-        if seconds > 0:
-            rate = count / seconds
-            self._rate = rate if self._rate is None else (1 - SMOOTHING) * self._rate + SMOOTHING * rate
-        self._show(text)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate from the recent rate; None before anything was measured."""
-        return None if not self._rate else max(0, self.total - self.done) / self._rate
-
-    def _show(self, text: str) -> None:
+    def show(self, text: str, done: int, total: int, seconds_left: float | None) -> None:
+        """`done` of `total` are done; `text` says what was done last."""
         if self._live:
-            self._show_bar(text)
+            self._show_bar(text, done, total, duration(seconds_left) if seconds_left is not None else "?")
         elif time.monotonic() - self._said_at >= PLAIN_INTERVAL:
             self._said_at = time.monotonic()
-            left = self.seconds_left
-            narrate(f"{text}, {self.done:,} of {self.total:,} {self.unit}" + (f", {duration(left)} left" if left else ""))
+            left = f", {duration(seconds_left)} left" if seconds_left else ""
+            narrate(f"{text}, {done:,} of {total:,} {self.unit}{left}")
 
-    def _show_bar(self, text: str) -> None:
+    def _show_bar(self, text: str, done: int, total: int, left: str) -> None:
         if self._bar is None:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -76,9 +59,7 @@ class Ticker:
             )
             self._bar.add_task(text, unit=self.unit, left="?")
             self._bar.start()
-        left = self.seconds_left
-        shown = duration(left) if left is not None else "?"
-        self._bar.update(0, description=text, completed=self.done, total=self.total, left=shown, unit=self.unit)
+        self._bar.update(0, description=text, completed=done, total=total, left=left, unit=self.unit)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -94,81 +75,83 @@ class Ticker:
 
 
 class RunNarrator:
-    """Tells a recipe run's events."""
+    """Tells the events of a run of any kind; how far it is comes from the fold that every list of runs shows."""
 
     def __init__(self, ticker: Ticker) -> None:
         self.ticker = ticker
-        self.position = 0
-        self.phases = 0
-        self._phase: PhaseStarted | None = None
+        self.fold = RunFold()
 
     def tell(self, event: Event) -> None:
         """Say what an event means, if it means something to a person."""
+        self.fold.fold(event, sampled=False)
+        match event:
+            case StepDone():
+                state = self.fold.state()
+                steps = 0 if state.current is None else state.current.steps
+                loss = "-" if state.loss is None else f"{state.loss:.3f}"
+                self._tick(f"{event.phase} step {event.step + 1:,}/{steps:,}, loss {loss}")
+            case TrainingDone():
+                self._tick(f"{event.code} seed {event.seed}: {event.accuracy:.4f}")
+            case SubnetEvaluated():
+                self._tick(f"scoring, last {event.correct / event.images:.4f}")
+            case _:
+                message = self._message(event)
+                if message:
+                    self.ticker.close()
+                    narrate(message)
+
+    def _tick(self, text: str) -> None:
+        state = self.fold.state()
+        scoring = state.evaluation
+        done, total = (state.passes_done, state.passes) if scoring is None else (scoring.done, scoring.subnets)
+        self.ticker.show(text, done, total, state.seconds_left)
+
+    def _message(self, event: Event) -> str:
         match event:
             case RunStarted():
-                self.phases = len(event.phases)
-                how = "continues" if event.continued else "starts"
-                narrate(f"run {event.run} {how}: {self.phases} phases, {event.passes:,} sub-network passes")
-                self.ticker.unit = "passes"
-                self.ticker.start(event.passes)
+                return self._start(event)
             case PhaseReused():
-                self.position += 1
-                self.ticker.done += round(event.steps * event.paths_per_step)
-                self._say(f"{event.phase}: there already ({event.key[:12]})")
+                return self._of_phase(f"{event.phase}: there already ({event.key[:12]})")
             case PhaseStarted():
-                self.position += 1
-                self._phase = event
-                self.ticker.done += round(event.first_step * event.paths_per_step)
                 continued = f", continued after step {event.first_step}" if event.first_step else ""
-                networks = f"{event.paths_per_step:.3g} sub-network{'s' if event.paths_per_step > 1 else ''} a step"
-                self._say(f"{event.phase}: {event.steps:,} steps, {networks}, {event.subspace}{continued}")
-            case StepDone():
-                assert self._phase is not None
-                loss = sum(event.losses) / len(event.losses)
-                text = f"{event.phase} step {event.step + 1:,}/{self._phase.steps:,}, loss {loss:.3f}"
-                self.ticker.advance(len(event.codes), event.seconds, text)
+                networks = f"{event.paths_per_step:.3g} sub-network{'s' if event.paths_per_step > 1 else ''} a step, "
+                alone = event.method == "alone"
+                return self._of_phase(
+                    f"{event.phase}: {event.steps:,} steps, {'' if alone else networks}{event.subspace}{continued}"
+                )
             case PhaseFinished():
-                self._say(f"{event.phase}: done, loss {event.loss:.4f}")
+                return self._of_phase(f"{event.phase}: done, loss {event.loss:.4f}")
             case EvaluationStarted():
-                self._tell_evaluation(event)
-            case SubnetEvaluated():
-                self.ticker.advance(1, event.seconds, f"scoring, last {event.correct / event.images:.4f}")
+                self.ticker.unit = "sub-networks"
+                already = f" ({event.done:,} already)" if event.done else ""
+                return (
+                    f"scoring {event.subnets:,} sub-networks{already}: BN calibrated on "
+                    f"{event.calibration_images:,} training images, top-1 on {event.images:,} validation images"
+                )
             case EvaluationFinished():
-                self.ticker.close()
-                narrate(f"predictions: {event.predictions}")
-            case Note():
-                narrate(event.message)
+                return f"predictions: {event.predictions}"
             case RankSoFar():
-                self._tell_rank(event)
+                return _rank(event)
+            case Note():
+                return event.message
             case _:
-                pass
+                return ""
 
-    def _tell_evaluation(self, event: EvaluationStarted) -> None:
-        self.ticker.close()
-        already = f" ({event.done:,} already)" if event.done else ""
-        narrate(
-            f"scoring {event.subnets:,} sub-networks{already}: "
-            f"BN calibrated on {event.calibration_images:,} training images, top-1 on {event.images:,} validation images"
-        )
-        self.ticker.unit = "sub-networks"
-        self.ticker.start(event.subnets, event.done)
+    def _start(self, event: RunStarted) -> str:
+        how = "continues" if event.continued else "starts"
+        if event.run_kind == "evaluation":
+            return ""
+        if event.run_kind == "truth":
+            return f"run {event.run} {how}: {event.passes:,} trainings of one architecture each"
+        self.ticker.unit = "passes"
+        return f"run {event.run} {how}: {len(event.phases)} phases, {event.passes:,} sub-network passes"
 
-    def _tell_rank(self, event: RankSoFar) -> None:
-        figures = read_figures({"pearson": event.pearson, "kendall": event.kendall})
-        r, tau = f"Pearson r {figures['pearson']:+.3f}", f"Kendall tau {figures['kendall']:+.3f}"
-        self.ticker.close()
-        narrate(f"rank so far: {r}, {tau} ({event.n:,} of {event.scored:,} scored sub-networks have a known truth)")
-
-    def _say(self, message: str) -> None:
-        self.ticker.close()
-        narrate(f"[{self.position}/{self.phases}] {message}")
+    def _of_phase(self, message: str) -> str:
+        phases = self.fold.state().phases
+        return f"[{sum(phase.status != 'waiting' for phase in phases)}/{len(phases)}] {message}"
 
 
-def duration(seconds: float) -> str:
-    """A time span as people say it: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
-    whole = max(0, round(seconds))
-    for size, unit, smaller, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
-    return f"{whole} s"
+def _rank(event: RankSoFar) -> str:
+    figures = read_figures({"pearson": event.pearson, "kendall": event.kendall})
+    r, tau = f"Pearson r {figures['pearson']:+.3f}", f"Kendall tau {figures['kendall']:+.3f}"
+    return f"rank so far: {r}, {tau} ({event.n:,} of {event.scored:,} scored sub-networks have a known truth)"

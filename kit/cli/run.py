@@ -7,8 +7,9 @@ import typer
 
 from kit.cli.launch import is_first_process, launchable, process_count, was_restarted
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
-from kit.cli.progress import RunNarrator, Ticker, duration
+from kit.cli.progress import RunNarrator, Ticker
 from kit.errors import InputError
+from kit.watch.text import duration
 
 if TYPE_CHECKING:
     from kit.pipeline.request import RunRequest
@@ -122,13 +123,9 @@ def truth(
     )
     with stop_on_signals() as stop, Ticker("trainings") as ticker:
         run = TruthRun(request, stop)
-        for progress in run.execute():
-            if progress.score is None or progress.unit is None:
-                narrate(f"{progress.total:,} trainings of one architecture each, {progress.done:,} done already")
-                ticker.start(progress.total, progress.done)
-            else:
-                text = f"{progress.unit.architecture} seed {progress.unit.seed}: {progress.score.accuracy:.4f}"
-                ticker.advance(1, progress.seconds, text)
+        narrator = RunNarrator(ticker)
+        for event in run.execute():
+            narrator.tell(event)
     if json:
         print_json({"truth": str(run.file), "architectures": len(selected), "seeds": request.seeds, "profile": chosen.name})
     else:

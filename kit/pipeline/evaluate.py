@@ -1,20 +1,24 @@
 """`kit evaluate`: score a pool with the weights of a run or of a file, resumable unit by unit."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kit import __version__
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.evaluation.evaluator import Method
-from kit.events import Event
-from kit.files import exclusive_lock, read_json, sha256_of_file
+from kit.events import Event, RunStarted
+from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pipeline.request import open_pool, open_profile_data
+from kit.pipeline.run_log import record
 from kit.pipeline.scoring import ScoringJob, score_pool
-from kit.pool import Pool
+from kit.pipeline.signals import StopFlag
+from kit.pool import Pool, write_predictions
 from kit.process_group import ProcessGroup
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, load_profile
@@ -47,16 +51,64 @@ class Evaluation:
         self.request = request
         self.group = group or ProcessGroup()
         file = Path(request.target)
-        if file.is_file():
-            self.job, self._lock, self._holder = self._for_file(file)
-        else:
-            self.job, self._lock, self._holder = self._for_run(find_run(request.target, request.runs))
+        self._of = None if file.is_file() else find_run(request.target, request.runs)
+        self.job, self._lock, self._holder = self._for_file(file) if self._of is None else self._for_run(self._of)
 
     def execute(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Score what is missing and write the predictions; ends early, results kept, on a stop."""
         request = self.request
         with self._locked():
             yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=self._meter(), until_ci=request.until_ci)
+
+    def execute_logged(self, stop: StopFlag) -> Iterator[Event]:
+        """The same, with a log in a run directory of its own. Raises `StopRequestedError` on a signal."""
+
+        def check_stop() -> None:
+            if self.group.any(stop()):
+                raise stop.error()
+
+        if not self.group.is_first:
+            yield from self.execute(stop)
+            check_stop()
+            return
+        run, evaluator = self._claim(), self.job.evaluator
+        with run.locked():
+            started = RunStarted(
+                run=run.id,
+                recipe="",
+                profile=evaluator.profile.name,
+                seed=evaluator.seed,
+                pid=os.getpid(),
+                phases=(),
+                passes=len(self.job.pool),
+                continued=run.events.exists(),
+                run_kind="evaluation",
+            )
+            yield from record(run, started, self.execute(stop), check_stop, fresh=self.request.fresh)
+
+    def _claim(self) -> RunDirectory:
+        """`RUNS/evaluation-NAME-HASH`: one for every pool, and every way of scoring it, with these weights."""
+        job, evaluator, of = self.job, self.job.evaluator, self._of
+        name = evaluator.weights_sha256[:12] if of is None else of.id
+        runs = self.request.runs if of is None else of.path.parent
+        key = content_key([evaluator.key, job.pool.fingerprint])
+        run = RunDirectory((runs / f"evaluation-{name}-{key[:6]}").resolve())
+        if not run.resolved.exists():
+            require_directory(run.path)
+            write_predictions(run.pool, job.pool, [0.0] * len(job.pool))
+            known = {} if of is None else read_json(of.resolved, recipe=dict, inputs=dict)
+            data = self.request.data or known.get("inputs", {}).get("data", evaluator.profile.data)
+            settings = {
+                "kind": "evaluation",
+                "recipe": known.get("recipe"),
+                "profile": evaluator.profile.model_dump(mode="json", exclude={"runtime", "data"}),
+                "seed": evaluator.seed,
+                "inputs": {"data": data, "weights": evaluator.weights_sha256},
+                "scores": {"evaluations": str(job.results), "predictions": str(job.predictions), "key": evaluator.key},
+                "kit": __version__,
+            }
+            write_json(run.resolved, settings)
+        return run
 
     def _locked(self) -> AbstractContextManager[None]:
         return exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext()

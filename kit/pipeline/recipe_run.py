@@ -4,14 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kit.errors import InputError, KitError
+from kit.errors import InputError
 from kit.evaluation import Evaluator
-from kit.events import Event, EventLog, Note, PhaseFinished, RankMeasured, RunFinished, RunStarted, RunStopped
+from kit.events import Event, Note, RankMeasured, RunStarted
 from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pipeline.request import ResolvedRun, claim_run
+from kit.pipeline.run_log import record
 from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
@@ -21,8 +22,6 @@ from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.run_dir import RunDirectory
 from kit.supernet.weights import load_supernet, save_weights
-
-DURABLE = (PhaseFinished, RunFinished, RunStopped)
 
 
 class RecipeRun:
@@ -46,13 +45,11 @@ class RecipeRun:
             yield from self._execute()
             return
         yield from self._work()
-        if self.group.any(self.stop()):
-            raise self.stop.error()
+        self._check_stop()
 
     def _execute(self) -> Iterator[Event]:
         resolved, run = self.resolved, self.directory
-        with run.locked(), EventLog(run.events) as log:
-            continued = run.events.stat().st_size > 0
+        with run.locked():
             started = RunStarted(
                 run=run.id,
                 recipe=resolved.recipe.name,
@@ -61,24 +58,13 @@ class RecipeRun:
                 pid=os.getpid(),
                 phases=tuple(planned.name for planned in resolved.plan.phases),
                 passes=resolved.plan.passes,
-                continued=continued,
+                continued=run.events.exists(),
             )
-            try:
-                log.append(started)
-                yield started
-                for event in self._work():
-                    log.append(event, durable=isinstance(event, DURABLE))
-                    yield event
-                if self.group.any(self.stop()):
-                    raise self.stop.error()
-                finished = RunFinished(run=run.id)
-                log.append(finished, durable=True)
-                yield finished
-            except KitError as error:
-                stopped = RunStopped(run=run.id, reason=str(error), exit_code=int(error.exit_code))
-                log.append(stopped, durable=True)
-                yield stopped
-                raise
+            yield from record(run, started, self._work(), self._check_stop)
+
+    def _check_stop(self) -> None:
+        if self.group.any(self.stop()):
+            raise self.stop.error()
 
     def _work(self) -> Iterator[Event]:
         yield from self._train()

@@ -9,8 +9,10 @@ from typing import Any
 
 from kit import __version__
 from kit.errors import InputError
+from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, RunStarted, TrainingDone
 from kit.files import read_json, write_json
 from kit.pipeline.request import open_profile_data
+from kit.pipeline.run_log import record
 from kit.pipeline.signals import StopFlag
 from kit.pool import draw_pool
 from kit.ranking.truth_file import Truth, write_truth
@@ -21,6 +23,8 @@ from kit.run_dir import RunDirectory, check_same_settings, require_directory, wr
 from kit.search_space import Architecture
 from kit.strict import KEY_FORMAT, key_of
 from kit.truth import BenchSettings, StandaloneScore, Unit, train_units
+
+PHASE = "trainings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +38,6 @@ class TruthRequest:
     data: str | None = None
     workers: int = 0
     fresh: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class TruthProgress:
-    """Trainings done so far."""
-
-    done: int
-    total: int
-    unit: Unit | None = None
-    score: StandaloneScore | None = None
-    seconds: float = 0.0
-    """Since the last progress: with several workers, shorter than one training."""
 
 
 def default_architectures(profile: Profile, count: int) -> tuple[Architecture, ...]:
@@ -83,44 +75,79 @@ class TruthRun:
         """The finished truth."""
         return self.directory.path / "truth.json"
 
-    def execute(self) -> Iterator[TruthProgress]:
+    def execute(self) -> Iterator[Event]:
         """Train every unit that has no result yet, then write the truth file. Raises `StopRequestedError` on a signal."""
         run = self.directory
         require_directory(run.path)
         with run.locked():
             self._claim()
-            trainings = run.path / "trainings.jsonl"
-            if self.request.fresh:
-                trainings.unlink(missing_ok=True)
-            done = read_trainings(trainings)
-            missing = [unit for unit in self.units if (unit.architecture.code, unit.seed) not in done]
-            yield TruthProgress(done=len(self.units) - len(missing), total=len(self.units))
-            if missing:
-                yield from self._train(missing, trainings)
-            if self.stop():
-                raise self.stop.error()
-            self._write(read_trainings(trainings))
+            started = RunStarted(
+                run=run.id,
+                recipe="",
+                profile=self.request.profile.name,
+                seed=0,
+                pid=os.getpid(),
+                phases=(PHASE,),
+                passes=len(self.units),
+                continued=run.events.exists(),
+                run_kind="truth",
+            )
+            yield from record(run, started, self._work(), self._check_stop, fresh=self.request.fresh)
 
-    def _train(self, missing: Sequence[Unit], trainings: Path) -> Iterator[TruthProgress]:
+    def _check_stop(self) -> None:
+        if self.stop():
+            raise self.stop.error()
+
+    def _work(self) -> Iterator[Event]:
+        trainings = self.directory.path / "trainings.jsonl"
+        if self.request.fresh:
+            trainings.unlink(missing_ok=True)
+        done = read_trainings(trainings)
+        missing = [unit for unit in self.units if (unit.architecture.code, unit.seed) not in done]
+        if missing:
+            yield from self._train(missing, trainings)
+        else:
+            yield PhaseReused(phase=PHASE, key=self.key, steps=len(self.units))
+        self._check_stop()
+        self._write(read_trainings(trainings))
+
+    def _train(self, missing: Sequence[Unit], trainings: Path) -> Iterator[Event]:
+        profile, total = self.request.profile, len(self.units)
         settings = BenchSettings(
-            profile=self.request.profile,
-            data_spec=self.request.data or self.request.profile.data,
+            profile=profile,
+            data_spec=self.request.data or profile.data,
             workers=min(self.request.workers or os.cpu_count() or 1, len(missing)),
         )
-        done = len(self.units) - len(missing)
+        first = total - len(missing)
+        yield PhaseStarted(
+            phase=PHASE,
+            key=self.key,
+            method="alone",
+            epochs=profile.truth.epochs,
+            steps=total,
+            first_step=first,
+            subspace=f"{len(self.request.architectures):,} architectures, {self.request.seeds} seeds",
+        )
+        losses = []
         with appending(trainings) as writer:
             started = time.perf_counter()
-            for unit, score in train_units(settings, missing, self.stop):
-                record = {
-                    "code": unit.architecture.code,
-                    "seed": unit.seed,
-                    "accuracy": score.accuracy,
-                    "loss": score.loss,
-                }
-                writer.append(record, durable=True)
-                done += 1
-                seconds, started = time.perf_counter() - started, time.perf_counter()
-                yield TruthProgress(done=done, total=len(self.units), unit=unit, score=score, seconds=seconds)
+            for step, (unit, score) in enumerate(train_units(settings, missing, self.stop), first):
+                code, seconds = unit.architecture.code, time.perf_counter() - started
+                entry = {"code": code, "seed": unit.seed, "accuracy": score.accuracy, "loss": score.loss}
+                writer.append(entry, durable=True)
+                losses.append(score.loss)
+                started += seconds
+                yield TrainingDone(
+                    phase=PHASE,
+                    step=step,
+                    code=code,
+                    seed=unit.seed,
+                    accuracy=score.accuracy,
+                    loss=score.loss,
+                    seconds=seconds,
+                )
+        if len(losses) == len(missing):
+            yield PhaseFinished(phase=PHASE, key=self.key, steps=total, loss=sum(losses) / len(losses))
 
     def _claim(self) -> None:
         run = self.directory

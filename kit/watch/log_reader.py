@@ -32,7 +32,7 @@ HEAD_START = 1.0
 BREATH = 0.004
 """Seconds between two chunks: parsing would otherwise keep the interpreter from the thread that paints."""
 FULL = 1 << 16
-BULK = frozenset((b"StepDone", b"SubnetEvaluated", b"CandidateReplaced", b"CheckpointSaved"))
+BULK = frozenset((b"StepDone", b"SubnetEvaluated", b"CandidateReplaced", b"CheckpointSaved", b"TrainingDone"))
 _PREFIX = b'{"kind":"'
 
 NOTHING = RunState()

@@ -26,7 +26,7 @@ def continue_arguments(run: RunDirectory, runs: Path) -> list[str]:
 
     resolved = read_json(run.resolved, kind=str, profile=dict)
     if resolved["kind"] != "recipe":
-        raise InputError(f"run {run.id} trains a truth", hint="give the same `kit run truth` command again: it continues")
+        raise InputError(f"run {run.id} is no run of a recipe", hint="give the command that began it again: it continues")
     inputs = resolved.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
     overrides = inputs.get("overrides") or []

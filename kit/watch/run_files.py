@@ -93,17 +93,36 @@ def _validated(model: type[M], document: Mapping[str, Any], path: Path) -> M:
         ) from error
 
 
-def read_scores(run: RunDirectory, results: ResultsReader) -> Scores:
-    """The run's predictions in the order of their measurement, else what was scored so far. Raises `KitError`."""
+@dataclass(frozen=True)
+class ScoreFiles:
+    """Where a run's scores lie, and under which key; of an evaluation: with the weights that it is of."""
+
+    evaluations: Path
+    predictions: Path
+    key: str = ""
+    """Empty: the newest."""
+
+
+def score_files(run: RunDirectory) -> ScoreFiles:
+    """What `resolved.json` says, else the run's own. Raises `StorageError`."""
+    scores = read_json(run.resolved).get("scores")
+    if isinstance(scores, dict) and {"evaluations", "predictions", "key"} <= scores.keys():
+        return ScoreFiles(Path(scores["evaluations"]), Path(scores["predictions"]), str(scores["key"]))
+    return ScoreFiles(run.evaluations, run.predictions)
+
+
+def read_scores(files: ScoreFiles, results: ResultsReader) -> Scores:
+    """The predictions in the order of their measurement, else what was scored so far. Raises `KitError`."""
     results.look()
-    measured = results.newest
-    if not run.predictions.exists():
+    measured = results.of(files.key) if files.key else results.newest
+    path = files.predictions
+    if not path.exists():
         return Scores({code: correct / images for code, (correct, images) in measured.items()}, ordered=True)
-    entries = parse_entries(read_document(run.predictions), source=str(run.predictions))
+    entries = parse_entries(read_document(path), source=str(path))
     final = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
     if len(final) < len(entries):
         without = next(entry.name for entry in entries if entry.code not in final)
-        raise InputError(f"{run.predictions}: entry {without!r} has no 'acc', which predictions need")
+        raise InputError(f"{path}: entry {without!r} has no 'acc', which predictions need")
     if not final.keys() <= measured.keys():
         return Scores(final, complete=True)
     return Scores({code: final[code] for code in measured if code in final}, ordered=True, complete=True)
@@ -122,7 +141,7 @@ class PoolReader:
         self.run = run
         self.pool = pool
         self.truth = truth
-        self._results = None if run is None else ResultsReader(run.evaluations)
+        self._results: ResultsReader | None = None
 
     def read(self, progress: Progress = quiet) -> PoolView:
         """What is known now. Errors are part of the view."""
@@ -131,8 +150,7 @@ class PoolReader:
             settings = RunSettings(load_profile(DEFAULT_PROFILE)) if run is None else read_settings(run)
             view = PoolView(profile=settings.profile, cells=settings.cells)
             progress("reading scores", 0.0)
-            scores = Scores() if run is None or self._results is None else read_scores(run, self._results)
-            view = replace(view, scores=scores)
+            view = replace(view, scores=Scores() if run is None else self._scores(run))
             path = _pool_path(run, self.pool)
             if path is None:
                 return view
@@ -143,6 +161,12 @@ class PoolReader:
             return replace(view, rows=_rows(view, entries, path, progress))
         except KitError as error:
             return PoolView(error=error)
+
+    def _scores(self, run: RunDirectory) -> Scores:
+        files = score_files(run)
+        if self._results is None or self._results.path != files.evaluations:
+            self._results = ResultsReader(files.evaluations)
+        return read_scores(files, self._results)
 
 
 def _pool_path(run: RunDirectory | None, pool: Path | None) -> Path | None:

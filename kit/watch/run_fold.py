@@ -20,6 +20,7 @@ from kit.events import (
     RunStopped,
     StepDone,
     SubnetEvaluated,
+    TrainingDone,
     UnknownEvent,
 )
 from kit.watch.run_state import EvaluationState, Outcome, PhaseState, RunState
@@ -60,6 +61,7 @@ class RunFold:
         self._evaluation: EvaluationState | None = None
         self._accuracies = Series()
         self._step: StepDone | None = None
+        self._loss: float | None = None
         self._seconds_per_pass: float | None = None
         self._seconds_per_step: float | None = None
         self._seconds_per_subnet: float | None = None
@@ -82,26 +84,20 @@ class RunFold:
                 self._fold_step(event, sampled)
             case SubnetEvaluated():
                 self._fold_subnet(event, sampled)
-            case CandidateReplaced():
-                self._replacements.append(event)
+            case TrainingDone():
+                self._fold_training(event, sampled)
             case RunStarted():
                 self._start(event)
             case PhaseStarted() | PhaseReused() | PhaseFinished():
                 self._fold_phase(event)
             case EvaluationStarted() | EvaluationFinished():
                 self._fold_evaluation(event)
-            case RankMeasured():
-                self._ranks.append(event)
-            case RankSoFar():
-                self._keep_rank(event)
-            case Note():
-                self._notes.append(event)
             case RunFinished() | RunStopped():
                 self._end(event)
             case UnknownEvent():
                 self._unknown += 1
             case _:
-                pass
+                self._keep(event)
 
     @property
     def outcome(self) -> Outcome:
@@ -133,7 +129,7 @@ class RunFold:
             evaluation=self._evaluation,
             ranks=tuple(self._ranks),
             ranks_so_far=tuple(self._ranks_so_far),
-            loss=None if step is None else _mean(step.losses),
+            loss=self._loss,
             codes=() if step is None else step.codes,
             code_losses=() if step is None else step.losses,
             learning_rate=None if step is None else step.learning_rate,
@@ -152,11 +148,19 @@ class RunFold:
             complete=complete,
         )
 
-    def _keep_rank(self, event: RankSoFar) -> None:
-        # Scoring that began anew makes what it had reached before obsolete.
-        while self._ranks_so_far and self._ranks_so_far[-1].scored >= event.scored:
-            self._ranks_so_far.pop()
-        self._ranks_so_far.append(event)
+    def _keep(self, event: Event) -> None:
+        match event:
+            case CandidateReplaced():
+                self._replacements.append(event)
+            case Note():
+                self._notes.append(event)
+            case RankMeasured():
+                self._ranks.append(event)
+            case RankSoFar():
+                # Scoring that began anew makes what it had reached before obsolete.
+                while self._ranks_so_far and self._ranks_so_far[-1].scored >= event.scored:
+                    self._ranks_so_far.pop()
+                self._ranks_so_far.append(event)
 
     def _tick(self, event: Event) -> None:
         if self._updated is not None and not isinstance(event, RunStarted):
@@ -192,7 +196,7 @@ class RunFold:
     def _fold_step(self, event: StepDone, sampled: bool) -> None:
         phase = self._of(event.phase)
         # A log whose beginning was not read yet: the phase runs, whatever its size.
-        self._phase, self._step = event.phase, event
+        self._phase, self._step, self._loss = event.phase, event, _mean(event.losses)
         running: dict[str, object] = {"step": event.step + 1, "epoch": event.epoch}
         if phase.state.status == "waiting":
             running |= {"status": "running", "paths_per_step": max(1, len(event.codes))}
@@ -202,10 +206,18 @@ class RunFold:
             self._seconds_per_step = _smooth(self._seconds_per_step, event.seconds)
             self._data_share = _smooth(self._data_share, min(1.0, max(0.0, event.data_seconds / event.seconds)))
         if sampled:
-            loss = _mean(event.losses)
-            if loss is not None:
-                phase.losses.add(event.step + 1, loss)
+            if self._loss is not None:
+                phase.losses.add(event.step + 1, self._loss)
             phase.rates.add(event.step + 1, event.learning_rate)
+
+    def _fold_training(self, event: TrainingDone, sampled: bool) -> None:
+        phase = self._of(event.phase)
+        self._phase, self._loss = event.phase, _finite(event.loss)
+        phase.change(status="running", step=event.step + 1)
+        if event.seconds > 0:
+            self._seconds_per_pass = _smooth(self._seconds_per_pass, event.seconds)
+        if sampled and self._loss is not None:
+            phase.losses.add(event.step + 1, self._loss)
 
     def _fold_evaluation(self, event: EvaluationStarted | EvaluationFinished) -> None:
         if isinstance(event, EvaluationStarted):

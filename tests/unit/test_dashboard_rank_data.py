@@ -28,7 +28,7 @@ from kit.results import ResultsReader
 from kit.run_dir import RunDirectory
 from kit.search_space import RESNET48
 from kit.watch.rank_data import METRICS, Comparison, compare, outliers, trend
-from kit.watch.run_files import PoolReader, PoolView, Scores, read_scores, read_settings
+from kit.watch.run_files import PoolReader, PoolView, Scores, read_scores, read_settings, score_files
 from kit.watch.text import short_number
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def scores_of(run: RunDirectory) -> Scores:
-    return read_scores(run, ResultsReader(run.evaluations))
+    return read_scores(score_files(run), ResultsReader(run.evaluations))
 
 
 def predictions(run: RunDirectory) -> dict[str, dict[str, object]]:

@@ -1,0 +1,99 @@
+"""A run's log as its process writes it: an event is on disk before anybody sees it, and none follows after the end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from kit.errors import KitError
+from kit.events import (
+    EvaluationFinished,
+    EvaluationStarted,
+    Event,
+    EventLog,
+    Note,
+    PhaseFinished,
+    PhaseReused,
+    RankMeasured,
+    RankSoFar,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+)
+from kit.files import storage_errors
+from kit.run_dir import RunDirectory
+from kit.watch.run_summary import read_state
+
+DURABLE = (PhaseFinished, RunFinished, RunStopped)
+NOTHING_NEW = (
+    RunStarted, PhaseReused, EvaluationStarted, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped
+)  # fmt: skip
+"""What there is to tell where everything is done already."""
+
+
+def record(
+    run: RunDirectory,
+    started: RunStarted,
+    work: Iterator[Event],
+    check_stop: Callable[[], None],
+    *,
+    fresh: bool = False,
+) -> Iterator[Event]:
+    """Do `work` on a run that is locked, between the events that say when it began and how it ended.
+
+    The log of a finished run is closed: a process that finds everything done writes nothing, one that finds something to do
+    begins a new log. `check_stop` raises what ends the run early.
+    """
+    with ExitStack() as stack:
+        log = RunLog(run, stack, fresh=fresh)
+        try:
+            yield log.write(started)
+            for event in work:
+                yield log.write(event)
+            check_stop()
+            yield log.write(RunFinished(run=run.id))
+        except KitError as error:
+            yield log.write(RunStopped(run=run.id, reason=str(error), exit_code=int(error.exit_code)))
+            raise
+
+
+class RunLog:
+    """The log, held back as long as the run is finished and nothing new was done."""
+
+    def __init__(self, run: RunDirectory, stack: ExitStack, *, fresh: bool) -> None:
+        self.path = run.events
+        self._stack = stack
+        self._log: EventLog | None = None
+        self._held: list[Event] = []
+        is_finished = read_state(run).outcome == "finished"
+        if fresh:
+            set_aside(self.path)
+        if fresh or not is_finished:
+            self._open()
+
+    def write(self, event: Event) -> Event:
+        """Put an event on disk; returns it."""
+        if self._log is None:
+            self._held.append(event)
+            if isinstance(event, NOTHING_NEW):
+                return event
+            set_aside(self.path)
+            log = self._open()
+            for each in self._held:
+                log.append(each)
+        else:
+            self._log.append(event, durable=isinstance(event, DURABLE))
+        return event
+
+    def _open(self) -> EventLog:
+        self._log = self._stack.enter_context(EventLog(self.path))
+        return self._log
+
+
+def set_aside(log: Path) -> None:
+    """Keep a log under another name, so that a new one can begin: `events-1.jsonl`, `events-2.jsonl`, ..."""
+    if log.exists():
+        number = 1
+        while (kept := log.with_name(f"{log.stem}-{number}{log.suffix}")).exists():
+            number += 1
+        with storage_errors("rename", log):
+            log.rename(kept)

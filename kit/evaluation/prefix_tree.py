@@ -1,10 +1,11 @@
 """Exact calibration and scoring of many sub-networks at once: whatever begins alike is computed once.
 
 Train-mode BN uses batch statistics, so a block's activations and calibrated statistics depend on the stem and the blocks up
-to it alone. The tree of architectures is walked depth first, one batch of images at a time: memory is one activation per
-branching level, and the statistics of every node. Siblings share even more: convolution and BN act on each output channel by
-itself, so the narrower of two blocks with the same input is the leading channels of the wider one, as long as their inner
-widths agree; and their first convolutions are leading channels of the widest one in any case.
+to it alone. The tree of architectures is compiled into a list of operations, depth first, each with the results it frees; a
+batch of images is one run through the list. Memory is one activation per branching level, and the statistics. Siblings share
+even more: convolution and BN act on each output channel by itself, so the narrower of two blocks with the same input is the
+leading channels of the wider one, as long as their inner widths agree; and their first convolutions are leading channels of
+the widest one in any case.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from kit.supernet.prefix import PathTree, Piece, by_mid, families, grow
 from kit.supernet.slicing import leading_slice
 
 TakeLogits = Callable[[Sequence[int], Tensor], None]
+Compute = Callable[..., Tensor]
 Tick = Callable[[], None]
 """Called again and again while the work goes on; what it raises ends it."""
 
@@ -132,11 +134,15 @@ def changed_by_folding(supernet: ElasticResNet | FewShotSupernet, unit: Unit, im
 
 
 @dataclass(slots=True)
-class Statistics:
-    """Running statistics of one BN layer at one place of the tree."""
+class Operation:
+    """One step of a walk. A result has the number of its operation, the images have -1."""
 
-    mean: Tensor
-    variance: Tensor
+    compute: Compute | None
+    """None: the architectures that end here are classified."""
+    inputs: tuple[int, ...]
+    ends: Sequence[int] = ()
+    freed: tuple[int, ...] = ()
+    """Inputs that nothing needs afterwards."""
 
 
 class CalibratedTree:
@@ -153,104 +159,95 @@ class CalibratedTree:
         self.network: Any = network  # timm's layers have no precise types
         self.images = images
         self.tick = tick
-        self.root = grow(enumerate(architectures))
-        self._statistics: dict[tuple[object, ...], Statistics] = {}
-        self._momentum: float | None = None
+        self._operations: list[Operation] = []
+        self._compile(grow(enumerate(architectures)), -1)
+        needed: set[int] = set()
+        for operation in reversed(self._operations):
+            operation.freed = tuple(set(operation.inputs) - needed)
+            needed.update(operation.inputs)
         for number, batch in enumerate(images.calibration, 1):
             # An average over batches is a momentum of 1 / n at the n-th, in nn.BatchNorm2d too.
-            self._momentum = 1 / number if images.statistics == "average" else images.statistics
-            self._walk(batch, None)
-        self._momentum = None
+            self.classify(batch, None, 1 / number if images.statistics == "average" else images.statistics)
 
-    def classify(self, images: Tensor, take: TakeLogits) -> None:
-        """Send decoded images through every node; `take(positions of architectures, logits)` is called once per shape."""
-        self._walk(images, take)
+    def classify(self, images: Tensor, take: TakeLogits | None, momentum: float | None = None) -> None:
+        """Send decoded images through every node; `take(positions of architectures, logits)` is called once per shape.
 
-    def _walk(self, images: Tensor, take: TakeLogits | None) -> None:
+        With a `momentum` the statistics take the images in.
+        """
         with torch.no_grad(), precision(self.network.fc.weight.device, self.images.autocast):
-            # A stack of generators, not recursion: no frame holds an activation that nothing needs any more.
-            stack = [self._expand(self.root, self.images.prepare(images), take)]
-            while stack:
-                step = next(stack[-1], None)
-                if step is None:
-                    stack.pop()
-                else:
-                    stack.append(self._expand(*step, take))
-                    self.tick()
-                del step
+            results = {-1: self.images.prepare(images)}
+            for number, operation in enumerate(self._operations):
+                if operation.compute is not None:
+                    results[number] = operation.compute(momentum, *[results[each] for each in operation.inputs])
+                elif take is not None:
+                    take(operation.ends, self.network.forward_head(results[operation.inputs[0]]))
+                for each in operation.freed:
+                    del results[each]
+                self.tick()
 
-    def _expand(self, node: PathTree, x: Tensor, take: TakeLogits | None) -> Iterator[tuple[PathTree, Tensor]]:
-        """Children of a node with their activations, one after another."""
-        if node.ends and take is not None:
-            take(node.ends, self.network.forward_head(x))
-        waiting = families(node.children)
-        held = [x]
-        del x  # from here on nothing holds an activation longer than it is needed
-        while waiting:
-            family = waiting.pop(0)
+    def _compile(self, node: PathTree, x: int) -> None:
+        """Add what follows a node, one child after another, so that few results wait at a time."""
+        if node.ends:
+            self._add(None, x, ends=node.ends)
+        for family in families(node.children):
             compute = self._stem if family[0].stage < 0 else self._block
-            for piece, output in compute(family, node, held[0] if waiting else held.pop()):
-                held_output = [output]
-                del output
-                yield node.children[piece], held_output.pop()
+            for piece, output in compute(family, x):
+                self._compile(node.children[piece], output)
 
-    def _stem(self, family: list[Piece], node: PathTree, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+    def _add(self, compute: Compute | None, *inputs: int, ends: Sequence[int] = ()) -> int:
+        self._operations.append(Operation(compute, inputs, ends))
+        return len(self._operations) - 1
+
+    def _stem(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
         network = self.network
-        widest = max(piece.out_channels for piece in family)
-        x = F.relu(self._conv_bn(network.conv1, network.bn1, x, widest, node, ("stem",)), inplace=True)
-        return _narrowed([network.maxpool(x)], family)
+        conv_bn = ConvBN(self.images.fold, max(piece.out_channels for piece in family), network.conv1, network.bn1)
+        whole = self._add(lambda momentum, images: network.maxpool(F.relu(conv_bn(momentum, images), inplace=True)), x)
+        return self._narrowed(whole, conv_bn.channels, family)
 
-    def _block(self, family: list[Piece], node: PathTree, x: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+    def _block(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
         """A block at all widths of its family: each part is computed once, at the largest width that is asked for."""
-        place = family[0].stage, family[0].block
-        block = self.network.stages[place[0]][place[1]]
-        widest = max(piece.mid_channels for piece in family)
-        hidden = F.relu(self._conv_bn(block.conv1, block.bn1, x, widest, node, (*place, "bn1")), inplace=True)
+        block = self.network.stages[family[0].stage][family[0].block]
+        first = ConvBN(self.images.fold, max(piece.mid_channels for piece in family), block.conv1, block.bn1)
+        hidden = self._add(lambda momentum, x: F.relu(first(momentum, x), inplace=True), x)
         if block.downsample is not None:
-            conv, bn = block.downsample
-            widest = max(piece.out_channels for piece in family)
-            x = self._conv_bn(conv, bn, x, widest, node, (*place, "downsample"))
-        waiting = list(by_mid(family).items())
-        while waiting:
-            mid, alike = waiting.pop(0)
-            widest = max(piece.out_channels for piece in alike)
-            result = self._conv_bn(block.conv2, block.bn2, hidden[:, :mid], widest, node, (*place, mid))
-            result += x[:, :widest]
-            held = [F.relu(result, inplace=True)]
-            del result
-            if not waiting:
-                del hidden, x
-            yield from _narrowed(held, alike)
+            x = self._add(ConvBN(self.images.fold, max(piece.out_channels for piece in family), *block.downsample), x)
+        for mid, alike in by_mid(family).items():
+            second = ConvBN(self.images.fold, max(piece.out_channels for piece in alike), block.conv2, block.bn2)
+            whole = self._add(partial(_residual, second, mid), hidden, x)
+            yield from self._narrowed(whole, second.channels, alike)
 
-    def _conv_bn(
-        self, conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor, channels: int, node: PathTree, key: tuple[object, ...]
-    ) -> Tensor:
-        """Convolution and BN with the statistics under `key`, which take the batch in while calibrating."""
-        if (node, *key) not in self._statistics:
-            blank = torch.zeros(channels, device=x.device, dtype=bn.weight.dtype)
-            self._statistics[node, *key] = Statistics(blank, torch.ones_like(blank))
-        own = self._statistics[node, *key]
+    def _narrowed(self, whole: int, widest: int, family: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
+        """The output of a family, cut to each member's channels."""
+        for piece in family:
+            cut = partial(_leading_channels, piece.out_channels)
+            yield piece, whole if piece.out_channels == widest else self._add(cut, whole)
+
+
+class ConvBN:
+    """Convolution and BN at one place of a tree, with the statistics that are calibrated there."""
+
+    def __init__(self, fold: bool, channels: int, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> None:
+        self.fold, self.channels, self.conv, self.bn = fold, channels, conv, bn
+        self.mean = torch.zeros(channels, device=bn.weight.device, dtype=bn.weight.dtype)
+        self.variance = torch.ones_like(self.mean)
+
+    def __call__(self, momentum: float | None, x: Tensor) -> Tensor:
+        conv, bn, channels = self.conv, self.bn, self.channels
         scale, shift = bn.weight[:channels], bn.bias[:channels]
-        if self.images.fold and self._momentum is None:
-            factor = scale * torch.rsqrt(own.variance + bn.eps)
+        if self.fold and momentum is None:
+            factor = scale * torch.rsqrt(self.variance + bn.eps)
             weight = leading_slice(conv.weight, channels, x.shape[1]) * factor[:, None, None, None]
-            return F.conv2d(x, weight, shift - own.mean * factor, conv.stride, conv.padding)
+            return F.conv2d(x, weight, shift - self.mean * factor, conv.stride, conv.padding)
         x = elastic_conv(conv, x, channels)
-        calibrating = self._momentum is not None
-        return F.batch_norm(x, own.mean, own.variance, scale, shift, calibrating, self._momentum or 0.0, bn.eps)
+        return F.batch_norm(x, self.mean, self.variance, scale, shift, momentum is not None, momentum or 0.0, bn.eps)
 
 
-def _narrowed(held: list[Tensor], family: Sequence[Piece]) -> Iterator[tuple[Piece, Tensor]]:
-    """The output of a family, `held` by nobody else, cut to each member's channels; given away with the last one."""
-    for position, piece in enumerate(family, 1):
-        whole = held[0] if position < len(family) else held.pop()
-        cut = [_leading_channels(whole, piece.out_channels)]
-        del whole
-        yield piece, cut.pop()
+def _residual(second: ConvBN, mid: int, momentum: float | None, hidden: Tensor, x: Tensor) -> Tensor:
+    result = second(momentum, hidden[:, :mid])
+    result += x[:, : second.channels]
+    return F.relu(result, inplace=True)
 
 
-def _leading_channels(x: Tensor, channels: int) -> Tensor:
-    if x.shape[1] == channels:
-        return x
+def _leading_channels(channels: int, momentum: float | None, x: Tensor) -> Tensor:
     channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return x[:, :channels].contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

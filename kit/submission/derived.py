@@ -3,6 +3,7 @@
 The builder writes them and the checker makes them again, so none of them can say what the data does not.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from importlib import metadata
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from kit import __version__
 from kit.costs import pool_costs
-from kit.errors import InputError, StorageError
+from kit.errors import StorageError
 from kit.events import from_line
 from kit.figures.plot import Plot
 from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
@@ -65,7 +66,8 @@ def parse_profile(members: Members) -> Profile:
     """The profile of `recipe/resolved.json`, with the data's name. Raises `StorageError`."""
     resolved = members.json(layout.RESOLVED)
     try:
-        return Profile.model_validate_json(_json({**resolved["profile"], "data": str(resolved["inputs"]["data"])}))
+        profile = {**resolved["profile"], "data": str(resolved["inputs"]["data"])}
+        return Profile.model_validate_json(json.dumps(profile, allow_nan=False))
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{layout.RESOLVED} holds no valid profile: {str(error)[:200]}") from error
 
@@ -147,12 +149,3 @@ def _render(template: str, values: Mapping[str, object]) -> bytes:
     with storage_errors("read", path):
         text = path.read_text(encoding="utf-8")
     return PLACEHOLDER.sub(lambda match: str(values[match[1]]), text).encode()
-
-
-def _json(value: object) -> bytes:
-    import json
-
-    try:
-        return json.dumps(value, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"not JSON: {error}") from error

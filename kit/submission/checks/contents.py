@@ -21,7 +21,7 @@ from kit.search_space import Architecture, Scale, SearchSpace
 from kit.submission import layout
 from kit.submission.archive import Archive
 from kit.submission.checks import schemas
-from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Resolved, explain, typed
+from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Resolved, explain, modelled, typed
 from kit.submission.derived import parse_profile
 from kit.submission.history import History
 from kit.submission.onnx_file import OnnxFile, read_onnx
@@ -65,7 +65,7 @@ class Submission:
 
     @cached_property
     def recipe(self) -> Recipe:
-        return self._once(layout.RECIPE, lambda: _model(Recipe, self.resolved.recipe, layout.RESOLVED))
+        return self._once(layout.RECIPE, lambda: modelled(Recipe, self.resolved.recipe, layout.RESOLVED))
 
     @cached_property
     def profile(self) -> Profile:
@@ -196,13 +196,6 @@ class Submission:
         except StorageError as error:
             self._failed[name] = error
             raise
-
-
-def _model(kind: type[Recipe], value: dict[str, Any], source: str) -> Recipe:
-    try:
-        return kind.model_validate_json(json.dumps(value))
-    except ValidationError as error:
-        raise StorageError(f"{source}: {explain(error)}") from error
 
 
 def _read_event(line: bytes, where: str, log: Log) -> None:

@@ -1,15 +1,11 @@
 """Rules about where it came from: recipe, log, environment, rank, everything that follows from them, and the challenge."""
 
-import json
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from kit import __version__
-from kit.errors import StorageError
 from kit.figures.drawing import draw, drawing_version, drawn_by, flaw_of, same_drawing
 from kit.files import sha256_of_file
 from kit.rank_report import TRUTH_HASH
@@ -17,13 +13,12 @@ from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.schemas import explain
+from kit.submission.checks.schemas import modelled
 from kit.submission.derived import license_text, make_readme, make_reproduce, plots_of_run
 from kit.submission.private_facts import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
 
 TOLERANCE = 1e-9
-M = TypeVar("M", Recipe, Profile)
 NEEDED_PACKAGES = ("numpy", "safetensors", "timm", "torch")
 
 
@@ -37,7 +32,7 @@ def _recipe(submission: Submission) -> Iterator[Problem]:
     # How a run is executed is no part of what ran, so only the profile's file holds it.
     document = submission.toml(layout.PROFILE)
     settings = submission.profile.model_copy(update={"runtime": type(submission.profile.runtime)()})
-    found = _parse(Profile, document, layout.PROFILE)
+    found = modelled(Profile, document, layout.PROFILE)
     if found.model_copy(update={"runtime": settings.runtime}) != settings:
         yield Problem(layout.PROFILE, f"it differs from {layout.RESOLVED} in {_difference(found, settings)}")
     yield from _writing_problems(submission, layout.PROFILE, found)
@@ -163,12 +158,7 @@ def _figures(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, "it is not the figure of this run")
 
 
-@rule(
-    "figures-version",
-    "figures were drawn by the installed matplotlib, and are drawn again",
-    level="warning",
-    fix="check it with the version of matplotlib that drew them, too",
-)
+@rule("figures-version", "figures were drawn by the installed matplotlib, and are drawn again")
 def _figures_version(submission: Submission) -> Iterator[Problem]:
     for name in submission.archive.names() if submission.is_of_this_version else ():
         if name.startswith(layout.FIGURES):
@@ -177,11 +167,7 @@ def _figures_version(submission: Submission) -> Iterator[Problem]:
                 yield Problem(name, f"matplotlib {drawn} drew it, this is {own}: it was not drawn again")
 
 
-@rule(
-    "no-truth",
-    "no accuracies of stand-alone training went into the run",
-    fix="train and score without the truth, then build again",
-)
+@rule("no-truth", "no accuracies of stand-alone training went into the run")
 def _no_truth(submission: Submission) -> Iterator[Problem]:
     known = [entry.name for entry in submission.pool if entry.accuracy]
     if known:
@@ -195,12 +181,7 @@ def _no_truth(submission: Submission) -> Iterator[Problem]:
         yield Problem(layout.EVENTS, "the truth was opened before all phases and scores were done")
 
 
-@rule(
-    "several-supernets",
-    "one supernet scores all sub-networks",
-    level="warning",
-    fix="tell the organisers, whose rules ask for one supernet",
-)
+@rule("several-supernets", "one supernet scores all sub-networks")
 def _several_supernets(submission: Submission) -> Iterator[Problem]:
     partition = submission.recipe.partition
     if partition is not None:
@@ -209,9 +190,7 @@ def _several_supernets(submission: Submission) -> Iterator[Problem]:
         )
 
 
-@rule(
-    "kit-version", "it was built by this version of kit", level="warning", fix="check it with the version that built it, too"
-)
+@rule("kit-version", "it was built by this version of kit")
 def _kit_version(submission: Submission) -> Iterator[Problem]:
     if not submission.is_of_this_version:
         made, own = submission.manifest.kit[:40], __version__
@@ -246,7 +225,7 @@ def _phase_problems(submission: Submission) -> Iterator[str]:
 
 
 def _toml_problems(submission: Submission, name: str, kind: type[Recipe], wanted: Recipe) -> Iterator[Problem]:
-    found = _parse(kind, submission.toml(name), name)
+    found = modelled(kind, submission.toml(name), name)
     if found != wanted:
         yield Problem(name, f"it differs from {layout.RESOLVED} in {_difference(found, wanted)}")
     yield from _writing_problems(submission, name, found)
@@ -256,13 +235,6 @@ def _writing_problems(submission: Submission, name: str, found: Recipe | Profile
     # Another version may know other settings, whose defaults it would spell out.
     if submission.is_of_this_version and to_toml(found).encode() != submission.archive.read(name):
         yield Problem(name, "it is not written as the kit writes it")
-
-
-def _parse(kind: type[M], document: dict[str, Any], name: str) -> M:
-    try:
-        return kind.model_validate_json(json.dumps(document, default=str))
-    except ValidationError as error:
-        raise StorageError(f"{name}: {explain(error)}") from error
 
 
 def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:

@@ -14,7 +14,6 @@ from kit.submission.checks.registry import Problem, rule
 MAX_SHARE_ERROR = 0.9
 MAX_SHARE_WARNING = 0.5
 MIN_ENTRIES = 10
-SCORE_AGAIN = "score the pool again (`kit evaluate RUN`) and build the archive from that; do not edit scores"
 
 
 @rule("pool", "the pool is the one that the run scored, names and codes once each")
@@ -31,11 +30,7 @@ def _pool(submission: Submission) -> Iterator[Problem]:
         yield Problem(layout.POOL, f"its fingerprint is {fingerprint}, the run noted {submission.resolved.pool_fingerprint}")
 
 
-@rule(
-    "codes",
-    "every code is an architecture of the profile's search space",
-    fix="see `kit architecture CODE` for what is wrong with a code",
-)
+@rule("codes", "every code is an architecture of the profile's search space")
 def _codes(submission: Submission) -> Iterator[Problem]:
     for file, entries in ((layout.POOL, submission.pool), (layout.SUBMISSION, submission.predictions)):
         for entry in entries:
@@ -43,7 +38,7 @@ def _codes(submission: Submission) -> Iterator[Problem]:
                 yield Problem(file, f"entry {entry.name[:60]!r}: {_why(submission, entry.code)}")
 
 
-@rule("submission-pool", "submission.json has the pool's names and codes in the pool's order", fix=SCORE_AGAIN)
+@rule("submission-pool", "submission.json has the pool's names and codes in the pool's order")
 def _submission_pool(submission: Submission) -> Iterator[Problem]:
     wanted, found = submission.pool, submission.predictions
     if len(wanted) != len(found):
@@ -53,7 +48,7 @@ def _submission_pool(submission: Submission) -> Iterator[Problem]:
             yield Problem(layout.SUBMISSION, f"entry {number} is {_show(b)}, the pool has {_show(a)} there")
 
 
-@rule("accuracies", "every accuracy is a finite fraction and a whole number of images", fix=SCORE_AGAIN)
+@rule("accuracies", "every accuracy is a finite fraction and a whole number of images")
 def _accuracies(submission: Submission) -> Iterator[Problem]:
     images = {row.code: row.images for row in submission.evaluations}
     for entry in submission.predictions:
@@ -63,11 +58,7 @@ def _accuracies(submission: Submission) -> Iterator[Problem]:
             yield Problem(layout.SUBMISSION, f"entry {entry.name[:60]!r}: {entry.accuracy} is no multiple of 1/{count}")
 
 
-@rule(
-    "evaluations",
-    "evaluations.jsonl counts correct predictions for the pool, in its order, on equally many images",
-    fix=SCORE_AGAIN,
-)
+@rule("evaluations", "evaluations.jsonl counts correct predictions for the pool, in its order, on equally many images")
 def _evaluations(submission: Submission) -> Iterator[Problem]:
     rows, wanted = submission.evaluations, submission.pool
     if len(rows) != len(wanted):
@@ -83,7 +74,7 @@ def _evaluations(submission: Submission) -> Iterator[Problem]:
             yield Problem(layout.EVALUATIONS, f"line {number} has {row.images} images, the first line {rows[0].images}")
 
 
-@rule("accuracies-match", "every accuracy is exactly correct / images of evaluations.jsonl", fix=SCORE_AGAIN)
+@rule("accuracies-match", "every accuracy is exactly correct / images of evaluations.jsonl")
 def _accuracies_match(submission: Submission) -> Iterator[Problem]:
     for entry in submission.predictions:
         counts = submission.counts.get(entry.code)
@@ -96,18 +87,13 @@ def _accuracies_match(submission: Submission) -> Iterator[Problem]:
             )
 
 
-@rule("constant-accuracies", "the accuracies tell architectures apart", fix=SCORE_AGAIN)
+@rule("constant-accuracies", "the accuracies tell architectures apart")
 def _constant_accuracies(submission: Submission) -> Iterator[Problem]:
     if (share := _largest_share(submission)) > MAX_SHARE_ERROR:
         yield Problem(layout.SUBMISSION, f"{share:.0%} of the entries have the same accuracy")
 
 
-@rule(
-    "few-accuracies",
-    "no accuracy is shared by half of the entries",
-    level="warning",
-    fix="use more validation images, or train longer",
-)
+@rule("few-accuracies", "no accuracy is shared by half of the entries")
 def _few_accuracies(submission: Submission) -> Iterator[Problem]:
     if MAX_SHARE_ERROR >= (share := _largest_share(submission)) > MAX_SHARE_WARNING:
         yield Problem(layout.SUBMISSION, f"{share:.0%} of the entries have the same accuracy")

@@ -52,20 +52,39 @@ class Finding:
 
 # From the container to what it says; within a module, as the rules are written there.
 ORDER = ("structure", "predictions", "weights", "origin")
-_RULES: dict[str, dict[str, Rule]] = {RULES_VERSION: {}}
+WARNINGS = {"few-accuracies", "figures-version", "several-supernets", "kit-version"}
+USUAL_FIX = "build the archive again: `kit submission build RUN`"
+FIXES = {
+    "pack it with `kit submission build`, not by hand": "archive-format",
+    "do not unpack it; ask for another one": "archive-safety",
+    "leave out what `kit submission build` did not put in": "unexpected-files",
+    "the archive is damaged or was changed: fetch it again": "manifest-hashes sha256sums",
+    "leave the file out; weights are .safetensors": "no-pickles",
+    "build the archive again: `build` leaves them out of what runs record": "private-data",
+    "see `kit architecture CODE` for what is wrong with a code": "codes",
+    "score the pool again (`kit evaluate RUN`) and build the archive from that; do not edit scores": (
+        "submission-pool accuracies evaluations accuracies-match constant-accuracies"
+    ),
+    "use more validation images, or train longer": "few-accuracies",
+    "build the archive from the run that these weights are of": "weights-hash",
+    "remove the run's `exports` folder and build the archive again": "calibrated-weights onnx-index onnx-files",
+    "check it with the version of matplotlib that drew them, too": "figures-version",
+    "train and score without the truth, then build again": "no-truth",
+    "tell the organisers, whose rules ask for one supernet": "several-supernets",
+    "check it with the version that built it, too": "kit-version",
+}
+"""What to do where that is not the usual thing, with the ids of the rules."""
+_FIX_OF = {name: fix for fix, names in FIXES.items() for name in names.split()}
+_RULES: dict[str, Rule] = {}
 
 
-def rule(
-    name: str, holds: str, *, fix: str = "", level: Level = "error", versions: Collection[str] = (RULES_VERSION,)
-) -> Callable[[Check], Check]:
-    """Register a check; a changed rule is registered beside the old one, under a new version."""
+def rule(name: str, holds: str) -> Callable[[Check], Check]:
+    """Register a check under its id, with what is true when it finds nothing."""
 
     def register(check: Check) -> Check:
-        for version in versions:
-            assert name not in _RULES.setdefault(version, {}), f"two rules are named {name}"
-            _RULES[version][name] = Rule(
-                name, level, holds, fix or "build the archive again: `kit submission build RUN`", check
-            )
+        assert name not in _RULES, f"two rules are named {name}"
+        level: Level = "warning" if name in WARNINGS else "error"
+        _RULES[name] = Rule(name, level, holds, _FIX_OF.get(name, USUAL_FIX), check)
         return check
 
     return register
@@ -73,11 +92,9 @@ def rule(
 
 def select_rules(version: str | None, skip: Collection[str]) -> list[Rule]:
     """The rules of a version without the skipped ones. Raises `InputError` for an unknown version or id."""
-    version = version or RULES_VERSION
-    if version not in _RULES:
-        raise InputError(f"there are no rules {version!r}", hint=f"there are: {', '.join(sorted(_RULES))}")
-    found = _RULES[version].values()
-    rules = {each.id: each for each in sorted(found, key=lambda each: ORDER.index(each.check.__module__.rpartition(".")[2]))}
+    if version not in (None, RULES_VERSION):
+        raise InputError(f"there are no rules {version!r}", hint=f"there are: {RULES_VERSION}")
+    rules = dict(sorted(_RULES.items(), key=lambda item: ORDER.index(item[1].check.__module__.rpartition(".")[2])))
     for name in skip:
         if name not in rules:
             near = difflib.get_close_matches(name, rules, 1)

@@ -1,5 +1,6 @@
 """The typed content of an archive's JSON members: unknown keys, other types, nan and infinity are refused."""
 
+import json
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,6 +14,7 @@ Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SHOWN = 3
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Document(BaseModel):
@@ -146,6 +148,14 @@ def typed(kind: type[T], value: object, source: str) -> T:
     """`value` as a document. Raises `StorageError` naming the first keys that are wrong."""
     try:
         return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise StorageError(f"{source}: {explain(error)}") from error
+
+
+def modelled(kind: type[M], value: object, source: str) -> M:
+    """A document that has a model of its own: a recipe or a profile. Raises `StorageError` like `typed`."""
+    try:
+        return kind.model_validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         raise StorageError(f"{source}: {explain(error)}") from error
 

@@ -13,19 +13,8 @@ from kit.submission.members import hashes
 from kit.submission.private_facts import find_private
 
 PICKLE_SUFFIXES = (
-    ".pkl",
-    ".pickle",
-    ".pt",
-    ".pth",
-    ".bin",
-    ".pdparams",
-    ".npy",
-    ".npz",
-    ".joblib",
-    ".dill",
-    ".ckpt",
-    ".mar",
-)
+    ".pkl", ".pickle", ".pt", ".pth", ".bin", ".pdparams", ".npy", ".npz", ".joblib", ".dill", ".ckpt", ".mar",
+)  # fmt: skip
 PACKED_SUFFIXES = (".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz", ".whl", ".egg")
 # Protocols 2 to 5, not the length of a safetensors header; protocols 0 and 1 start with a global or a mark.
 PICKLE = re.compile(rb"\A\x80[\x02-\x05](?![\x00-\x1f]\x00{5})|\A\(?c[\w.]+\n\w+\n|\A[(\]}][lpdt]?p\d+\n", re.DOTALL)
@@ -37,30 +26,21 @@ HEAD_BYTES = 4096
 SHOWN = 60
 
 
-@rule(
-    "archive-format",
-    "the tar is written byte by byte as the kit writes it",
-    fix="pack it with `kit submission build`, not by hand",
-)
+@rule("archive-format", "the tar is written byte by byte as the kit writes it")
 def _archive_format(submission: Submission) -> Iterator[Problem]:
-    for fault in submission.archive.faults:
-        if not fault.unsafe:
-            yield Problem(fault.file, fault.message)
+    yield from (Problem(fault.file, fault.message) for fault in submission.archive.faults if not fault.unsafe)
 
 
-@rule(
-    "archive-safety", "only regular files with plain relative names, each once", fix="do not unpack it; ask for another one"
-)
+@rule("archive-safety", "only regular files with plain relative names, each once")
 def _archive_safety(submission: Submission) -> Iterator[Problem]:
-    for fault in submission.archive.faults:
-        if fault.unsafe:
-            yield Problem(fault.file, fault.message)
+    yield from (Problem(fault.file, fault.message) for fault in submission.archive.faults if fault.unsafe)
     for name in submission.archive.names():
-        limit = layout.MAX_EVENTS_BYTES if name == layout.EVENTS else layout.MAX_TEXT_BYTES
-        if name.endswith(layout.TEXT_SUFFIXES) and submission.archive.size(name) > limit:
-            yield Problem(
-                name, f"it has {submission.archive.size(name)} bytes, more than the {limit} that such a file may have"
-            )
+        size, limit = (
+            submission.archive.size(name),
+            layout.MAX_EVENTS_BYTES if name == layout.EVENTS else layout.MAX_TEXT_BYTES,
+        )
+        if name.endswith(layout.TEXT_SUFFIXES) and size > limit:
+            yield Problem(name, f"it has {size} bytes, more than the {limit} that such a file may have")
 
 
 @rule("complete", "every file that an archive must have is there")
@@ -74,11 +54,7 @@ def _complete(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, "this file is missing")
 
 
-@rule(
-    "unexpected-files",
-    "nothing is there that an archive does not have",
-    fix="leave out what `kit submission build` did not put in",
-)
+@rule("unexpected-files", "nothing is there that an archive does not have")
 def _unexpected_files(submission: Submission) -> Iterator[Problem]:
     exported = {model.code for model in submission.index.models}
     for name in submission.archive.names():
@@ -106,11 +82,7 @@ def _manifest(submission: Submission) -> Iterator[Problem]:
         yield Problem(layout.MANIFEST, "it is not written as the kit writes it")
 
 
-@rule(
-    "manifest-hashes",
-    "every file has the size and SHA-256 that MANIFEST.json lists",
-    fix="the archive is damaged or was changed: fetch it again",
-)
+@rule("manifest-hashes", "every file has the size and SHA-256 that MANIFEST.json lists")
 def _manifest_hashes(submission: Submission) -> Iterator[Problem]:
     archive = submission.archive
     listed = {row.path: (row.size, row.sha256) for row in submission.manifest.files}
@@ -126,11 +98,7 @@ def _manifest_hashes(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, f"its SHA-256 is {found[name][1]}, {layout.MANIFEST} lists {listed[name][1]}")
 
 
-@rule(
-    "sha256sums",
-    "SHA256SUMS holds the SHA-256 of every other file",
-    fix="the archive is damaged or was changed: fetch it again",
-)
+@rule("sha256sums", "SHA256SUMS holds the SHA-256 of every other file")
 def _sha256sums(submission: Submission) -> Iterator[Problem]:
     archive = submission.archive
     expected = {name: archive.sha256(name) for name in archive.names() if name != layout.SUMS}
@@ -157,11 +125,7 @@ def _strict_json(submission: Submission) -> Iterator[Problem]:
                 yield Problem(name, str(error)[:200])
 
 
-@rule(
-    "no-pickles",
-    "no pickles, packed files or programs, by name and by content",
-    fix="leave the file out; weights are .safetensors",
-)
+@rule("no-pickles", "no pickles, packed files or programs, by name and by content")
 def _no_pickles(submission: Submission) -> Iterator[Problem]:
     archive = submission.archive
     for name in archive.names():
@@ -177,11 +141,7 @@ def _no_pickles(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, "it is a program")
 
 
-@rule(
-    "private-data",
-    "no secrets, names of users or hosts, or absolute paths",
-    fix="build the archive again: `build` leaves them out of what runs record",
-)
+@rule("private-data", "no secrets, names of users or hosts, or absolute paths")
 def _private_data(submission: Submission) -> Iterator[Problem]:
     archive = submission.archive
     for name in archive.names():

@@ -37,7 +37,6 @@ OPERATORS = {
     "Add", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "ReduceMean", "Relu", "Reshape",
     "Squeeze", "Transpose",
 }  # fmt: skip
-EXPORT_AGAIN = "remove the run's `exports` folder and build the archive again"
 
 
 @rule("supernet-weights", "the supernet's file has every tensor of the profile's network, and cells as the recipe says")
@@ -77,11 +76,7 @@ def _finite_weights(submission: Submission) -> Iterator[Problem]:
                     yield Problem(file, f"{name} holds values that are not finite, or a negative variance")
 
 
-@rule(
-    "weights-hash",
-    "scores and exports are of these very weights",
-    fix="build the archive from the run that these weights are of",
-)
+@rule("weights-hash", "scores and exports are of these very weights")
 def _weights_hash(submission: Submission) -> Iterator[Problem]:
     sha256 = submission.supernet_sha256
     if submission.index.supernet_sha256 != sha256:
@@ -96,11 +91,7 @@ def _weights_hash(submission: Submission) -> Iterator[Problem]:
                 yield Problem(name, f"{layout.ONNX_INDEX} lists another SHA-256 for it")
 
 
-@rule(
-    "calibrated-weights",
-    "calibrated sub-networks are slices of the supernet, only their BN statistics differ",
-    fix=EXPORT_AGAIN,
-)
+@rule("calibrated-weights", "calibrated sub-networks are slices of the supernet, only their BN statistics differ")
 def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
     with submission.tensors(layout.SUPERNET) as supernet:
         cells = cells_of(supernet.note)
@@ -113,7 +104,7 @@ def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
                     yield Problem(file, message)
 
 
-@rule("onnx-index", "onnx/index.json agrees with the profile, the scores, the costs and its files", fix=EXPORT_AGAIN)
+@rule("onnx-index", "onnx/index.json agrees with the profile, the scores, the costs and its files")
 def _onnx_index(submission: Submission) -> Iterator[Problem]:
     index, profile = submission.index, submission.profile
     size = profile.resolution
@@ -134,7 +125,7 @@ def _onnx_index(submission: Submission) -> Iterator[Problem]:
     yield from (Problem(layout.ONNX_INDEX, message) for message in _selection_problems(submission))
 
 
-@rule("onnx-files", "ONNX files hold the calibrated weights with BN folded, and nothing else", fix=EXPORT_AGAIN)
+@rule("onnx-files", "ONNX files hold the calibrated weights with BN folded, and nothing else")
 def _onnx_files(submission: Submission) -> Iterator[Problem]:
     for model in submission.index.models:
         file = layout.onnx_path(model.code)

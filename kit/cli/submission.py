@@ -127,6 +127,8 @@ def _print_reproduction(report: dict[str, Any]) -> None:
 
 
 def _print_report(report: "CheckReport") -> None:
+    from kit.submission.archives import parse_checks, verdict
+
     document = report.to_json()
     rows = [
         ["ok" if row["ok"] else row["level"], row["id"], row["file"] or "", row["message"]] for row in document["checks"]
@@ -135,10 +137,4 @@ def _print_report(report: "CheckReport") -> None:
     fixes = {row["id"]: row["fix"] for row in document["checks"] if not row["ok"] and row["fix"]}
     for rule, fix in fixes.items():
         narrate(f"{rule}: {fix}")
-    rules = {row["id"] for row in document["checks"]}
-    broken = {row["id"] for row in document["checks"] if not row["ok"] and row["level"] == "error"}
-    warned = {row["id"] for row in document["checks"] if not row["ok"]} - broken
-    warnings = f", {len(warned)} with a warning" if warned else ""
-    print_text(
-        f"\nthe archive {'passes' if report.ok else 'breaks'} {len(broken) or len(rules)} of {len(rules)} rules{warnings}"
-    )
+    print_text(f"\nthe archive {verdict(parse_checks(document))[0]}")

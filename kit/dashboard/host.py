@@ -230,7 +230,8 @@ class Host(App[None]):
 
     def spare_collector(self) -> None:
         """What is there now stays: the garbage collector need not look at it again and again, which takes 90 ms a time."""
-        gc.collect()
+        if gc.get_freeze_count():  # The first paint need not wait for it; later there is little to look at.
+            gc.collect()
         gc.freeze()
 
 

@@ -284,7 +284,9 @@ class TestBrowser:
             port = free.getsockname()[1]
         log = (tmp_path / "serve.log").open("wb")
         command = [*KIT, "dashboard", "--runs", str(runs), "--serve", "--port", str(port)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path
+        )
 
         def answers() -> bool:
             with socket.socket() as client:
@@ -331,7 +333,7 @@ class TestBrowser:
         try:
             wait((profile / "DevToolsActivePort").exists, 60)
             port = (profile / "DevToolsActivePort").read_text().split()[0]
-            pictures = await _drive(f"http://127.0.0.1:{port}", address)
+            pictures = await _drive(f"http://127.0.0.1:{port}", address, tmp_path / "kit-runs.csv")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -339,10 +341,14 @@ class TestBrowser:
         assert all(len(picture) > 20_000 for picture in pictures)
         runs, run, again = pictures
         assert runs != run != again
+        # What the keys did: the one run of the list was exported, once its name had been taken.
+        titles, row = (tmp_path / "kit-runs.csv").read_text().splitlines()
+        assert titles.startswith("run,state,")
+        assert row.startswith(f"{FASHION},finished,")
 
 
-async def _drive(browser: str, address: str) -> list[bytes]:
-    """Pictures of the dashboard in a page: on arrival, after the key 2, after the key 1."""
+async def _drive(browser: str, address: str, exported: Path) -> list[bytes]:
+    """Pictures of the dashboard in a page: on arrival, after the key 2, after the key 1; then `e` and Enter export."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -363,20 +369,22 @@ async def _drive(browser: str, address: str) -> list[bytes]:
             async def picture() -> bytes:
                 return base64.b64decode((await ask("Page.captureScreenshot"))["data"])
 
-            async def settled(than: bytes) -> bytes:
-                """A picture that is large, differs from another, and stays."""
+            async def settled(than: bytes, *, least: int = 20_000) -> bytes:
+                """A picture that is large (a dialog dims what lies behind it), differs from another, and stays."""
                 last = b""
                 for _ in range(120):
                     await asyncio.sleep(0.5)
                     now = await picture()
-                    if len(now) > 20_000 and now != than and now == last:
+                    if len(now) > least and now != than and now == last:
                         return now
                     last = now
                 raise AssertionError(f"the page did not settle: {len(last)} bytes")
 
-            async def press(key: str) -> None:
-                for kind, text in (("keyDown", key), ("keyUp", "")):
-                    await ask("Input.dispatchKeyEvent", type=kind, key=key, code=f"Digit{key}", text=text)
+            async def press(key: str, code: str, text: str) -> None:
+                number = ord(text.upper())
+                for kind, typed in (("keyDown", text), ("keyUp", "")):
+                    what = {"type": kind, "key": key, "code": code, "text": typed, "windowsVirtualKeyCode": number}
+                    await ask("Input.dispatchKeyEvent", **what)
 
             await ask("Page.navigate", url=address)
             first = await settled(b"")
@@ -384,7 +392,12 @@ async def _drive(browser: str, address: str) -> list[bytes]:
             for kind in ("mousePressed", "mouseReleased"):
                 await ask("Input.dispatchMouseEvent", type=kind, x=600, y=200, button="left", clickCount=1)
             first = await settled(first)
-            await press("2")
+            await press("2", "Digit2", "2")
             second = await settled(first)
-            await press("1")
-            return [first, second, await settled(second)]
+            await press("1", "Digit1", "1")
+            third = await settled(second)
+            await press("e", "KeyE", "e")
+            await settled(third, least=8_000)
+            await press("Enter", "Enter", "\r")
+            await asyncio.to_thread(wait, lambda: exported.exists() and exported.read_text().count("\n") == 2, 60)
+            return [first, second, third]

@@ -137,6 +137,14 @@ def test_an_archive_of_the_first_version_passes_with_a_warning(old_archive: Path
     assert check_archive(old_archive).failed == ["kit-version"]
 
 
+def test_an_archive_built_now_of_a_run_and_exports_of_the_first_version_passes(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synthetic_archive.__version__", "0.1.0")
+        data = data_members(synthetic(size=60))
+    write_archive(tmp_path / "a.tar", whole(data))
+    assert check_archive(tmp_path / "a.tar").failed == []
+
+
 def test_a_rank_is_measured_again_against_the_truth_that_it_names_only(
     members: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from kit.cli.launch import is_first_process, launchable, process_count, was_rest
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import RunNarrator, Ticker
 from kit.errors import InputError
-from kit.watch.text import duration
+from kit.watch.text import duration, short_number
 
 if TYPE_CHECKING:
     from kit.pipeline.request import RunRequest
@@ -159,7 +159,7 @@ def _print_plan(plan: "RunCost") -> None:
             f"{phase.paths_per_step}",
             f"{phase.subnet_epochs:,}",
             f"{phase.passes:,}",
-            _scientific(phase.macs),
+            short_number(phase.macs),
             duration(phase.seconds),
         ]
         for phase in plan.phases
@@ -176,11 +176,11 @@ def _print_plan(plan: "RunCost") -> None:
             "",
             f"{subnet_epochs:,}",
             f"{totals['passes']:,}",
-            _scientific(totals["macs"]),
+            short_number(totals["macs"]),
             duration(totals["training_seconds"]),
         ]
     )
-    rows.append(["scoring", f"{plan.subnets:,} subnets", *[""] * 5, _scientific(plan.evaluation_macs)])
+    rows.append(["scoring", f"{plan.subnets:,} subnets", *[""] * 5, short_number(plan.evaluation_macs)])
     rows[-1].append(duration(plan.evaluation_seconds))
     columns = ["phase", "method", "epochs", "steps", "paths", "subnet epochs", "passes", "multiply-adds", "time"]
     print_table(columns, rows, title=f"{plan.recipe} on {plan.profile}: {plan.run}", right=range(2, 9))
@@ -237,10 +237,3 @@ def _read_codes(path: Path, profile: "Profile") -> "tuple[Architecture, ...]":
     if not found:
         raise InputError(f"{path} holds no codes", hint="one code of 52 digits a line, or a challenge JSON")
     return tuple(found.values())
-
-
-def _scientific(value: float) -> str:
-    for size, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")):
-        if value >= size:
-            return f"{value / size:,.1f} {unit}"
-    return f"{value / 1e6:,.1f} M"

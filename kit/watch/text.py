@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 SIZES = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
-UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -58,11 +58,6 @@ def short_number(value: float | None) -> str:
             scaled = value / unit
             return f"{scaled:,.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {name}"
     return f"{value:.0f}"
-
-
-def short_code(code: str) -> str:
-    """A code as its depths and first digits, for narrow places."""
-    return f"{code[1:5]} {code[5:]}" if len(code) > 6 else code
 
 
 def size(amount: float | None) -> str:

@@ -1,9 +1,10 @@
 """The plan of a run, as `kit run recipe --dry-run --json` tells it, in rows and one sentence."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kit.dashboard.widgets.table import Cell, Column
-from kit.watch.event_text import report_value
+from kit.plan import RunCost
 from kit.watch.text import count, duration, number, short_number, size
 
 PLAN_COLUMNS = (
@@ -18,36 +19,31 @@ PLAN_COLUMNS = (
 )
 
 
-def plan_rows(plan: dict[str, Any]) -> list[list[Cell]]:
+def plan_rows(document: Mapping[str, Any]) -> list[list[Cell]]:
     """A row per phase, and one for scoring the pool."""
-    rows: list[list[Cell]] = []
-    for phase in plan.get("phases", ()):
-        sizes = [count(_integer(phase.get(key))) for key in ("epochs", "steps", "paths_per_step", "passes")]
-        rows.append(
-            [
-                (str(phase.get("name", "")), "strong"),
-                str(phase.get("method", "")),
-                *sizes,
-                short_number(report_value(phase, "macs")),
-                duration(report_value(phase, "seconds")),
-            ]
-        )
-    scored = f"{count(_integer(plan.get('subnets')))} subnets"
-    costs = [short_number(report_value(plan, "evaluation_macs")), duration(report_value(plan, "evaluation_seconds"))]
-    rows.append([("scoring", "strong"), scored, *[""] * 4, *costs])
-    return rows
+    plan = RunCost.from_json(document)
+    rows: list[list[Cell]] = [
+        [
+            (phase.name, "strong"),
+            phase.method,
+            count(phase.epochs),
+            count(phase.steps),
+            f"{phase.paths_per_step:g}",
+            count(phase.passes),
+            short_number(phase.macs),
+            duration(phase.seconds),
+        ]
+        for phase in plan.phases
+    ]
+    costs = [short_number(plan.evaluation_macs), duration(plan.evaluation_seconds)]
+    return [*rows, [("scoring", "strong"), f"{count(plan.subnets)} subnets", *[""] * 4, *costs]]
 
 
-def plan_summary(plan: dict[str, Any]) -> str:
+def plan_summary(document: Mapping[str, Any]) -> str:
     """What the whole run costs."""
-    step = number(report_value(plan, "measured", "step_seconds"), 2)
-    passes = count(_integer(plan.get("totals", {}).get("passes")))
+    plan = RunCost.from_json(document)
     return (
-        f"{plan.get('run')}: about {duration(report_value(plan, 'seconds'))} on {plan.get('device')}, "
-        f"{passes} passes, up to {size(report_value(plan, 'disk_bytes'))} of disk "
-        f"(scaled from one pass of the full network, {step} s)"
+        f"{plan.run}: about {duration(plan.seconds)} on {plan.device}, {count(plan.totals['passes'])} passes, "
+        f"up to {size(plan.disk_bytes)} of disk (scaled from one pass of the full network, "
+        f"{number(plan.measured['step_seconds'], 2)} s)"
     )
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None

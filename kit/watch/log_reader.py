@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.events import PhaseStarted, RunStarted, from_line
+from kit.files import GrowingFile
 from kit.run_dir import RunDirectory
 from kit.watch.liveness import Liveness
 from kit.watch.run_fold import RunFold
@@ -59,17 +60,15 @@ class LogReader:
     def __init__(self, path: Path, *, curves: bool = True) -> None:
         self.path = path
         self.curves = curves
-        self.size = 0
         self._start()
 
     def _start(self) -> None:
         self.fold = RunFold()
         self.lines: deque[bytes] = deque(maxlen=KEPT_LINES)
-        self.offset = 0
+        self._file = GrowingFile(self.path)
         self.damaged = 0
         self.problem = ""
         self.counts: Counter[bytes] = Counter()
-        self._identity: tuple[int, int] | None = None
         self._rest = b""
         self._skipping = False
         self._latest: dict[bytes, bytes] = {}
@@ -81,35 +80,28 @@ class LogReader:
     @property
     def behind(self) -> bool:
         """Whether bytes are left that were there at the last look."""
-        return self.offset < self.size
+        return self._file.offset < self._file.size
 
     def poll(self) -> bool:
         """Read the next chunk; whether anything changed. A log that was cut or replaced is read from its beginning."""
+        file, had_problem = self._file, bool(self.problem)
+        was_known = file.is_known
         try:
-            with self.path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                identity = (status.st_dev, status.st_ino)
-                if self._identity not in (None, identity) or status.st_size < self.offset:
-                    self._start()
-                changed = self._identity != identity or bool(self.problem)
-                self._identity, self.size, self.problem = identity, status.st_size, ""
-                if status.st_size == self.offset:
-                    return changed
-                file.seek(self.offset)
-                data = file.read(CHUNK)
+            data, is_another = file.read(CHUNK)
         except FileNotFoundError:
-            gone = self._identity is not None
             self._start()
-            self.size = 0
-            return gone
+            return was_known
         except OSError as error:
             problem = f"cannot read {self.path}: {error.strerror}"
             changed, self.problem = problem != self.problem, problem
-            self.size = self.offset
+            file.size = file.offset
             return changed
-        self.offset += len(data)
+        if is_another:
+            self._start()
+            self._file = file
+        self.problem = ""
         self.feed(data)
-        return True
+        return bool(data) or is_another or had_problem or not was_known
 
     def feed(self, data: bytes) -> None:
         """Fold the lines in `data`; a last line without its break waits for the next call."""

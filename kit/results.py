@@ -1,14 +1,17 @@
 """Scores on disk: `evaluations.jsonl`, one record per unit, appended once, complete, with a checksum, and never rewritten.
 
-Nothing else reads or writes these files. Each process of a group appends to one of its own beside the first one's.
+Nothing else reads or writes these files. Each process of a group appends to one of its own beside the first one's. An
+archive keeps the scores of its pool in another layout, a line per entry in order: `dump_pool_scores`, `parse_pool_scores`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.files import storage_errors
+from kit.errors import StorageError
+from kit.files import parse_json, storage_errors
 from kit.records import Record, RecordReader, RecordWriter, appending, read_records
 from kit.search_space import Architecture
 
@@ -134,6 +137,28 @@ class ResultsWriter:
         """Write one unit's results."""
         correct = {score.architecture.code: score.correct for score in scores}
         self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct})
+
+
+PoolRow = tuple[str, str, int, int]
+"""Name, code, correct, images of an entry of a pool."""
+
+
+def dump_pool_scores(rows: Iterable[PoolRow], weights_sha256: str) -> bytes:
+    """An archive's `results/evaluations.jsonl`."""
+    names = ("name", "code", "correct", "images", "weights_sha256")
+    lines = (dict(zip(names, (*row, weights_sha256), strict=True)) for row in rows)
+    return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+
+
+def parse_pool_scores(data: bytes, weights_sha256: str, *, source: str) -> list[PoolRow]:
+    """What `dump_pool_scores` wrote. Raises `StorageError` unless these are scores with the given weights."""
+    rows = [parse_json(line, source=source) for line in data.splitlines()]
+    try:
+        if all(row["weights_sha256"] == weights_sha256 for row in rows):
+            return [(str(row["name"]), str(row["code"]), int(row["correct"]), int(row["images"])) for row in rows]
+    except (LookupError, TypeError, ValueError) as error:
+        raise StorageError(f"{source} is damaged: {error!r}") from error
+    raise StorageError(f"{source} holds the scores of other weights")
 
 
 def _part(path: Path, rank: int | str) -> Path:

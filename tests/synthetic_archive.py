@@ -32,6 +32,7 @@ from kit.rank_report import TRUTH_HASH
 from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, Recipe, load_profile, to_toml
+from kit.results import dump_pool_scores
 from kit.search_space import Architecture, Scale
 from kit.submission import layout
 from kit.submission.derived import derived_members, plots_of_run
@@ -116,7 +117,7 @@ def data_members(source: Synthetic) -> dict[str, bytes]:
         layout.SUBMISSION: challenge_file(pool, accuracies, layout.SUBMISSION),
         layout.POOL: challenge_file(pool, [0.0] * len(pool), layout.POOL),
         layout.SUPERNET: supernet,
-        layout.EVALUATIONS: layout.dump_evaluations(rows, sha256),
+        layout.EVALUATIONS: dump_pool_scores(rows, sha256),
         layout.RECIPE: to_toml(source.recipe).encode(),
         layout.PROFILE: clean_profile(profile.model_copy(update={"data": f"{profile.data}:/home/someone/data"})),
         layout.RESOLVED: layout.dump_json(layout.RESOLVED, clean_resolved(resolved)),

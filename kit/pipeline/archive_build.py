@@ -10,11 +10,12 @@ from typing import Any
 from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
 from kit.figures.kept import draw_once
-from kit.files import parse_json, read_json, sha256_of_file, storage_errors, write_bytes
+from kit.files import read_json, sha256_of_file, storage_errors, write_bytes
 from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
 from kit.pipeline.scored_run import open_scored_run, require_finished, require_predictions
 from kit.pool import Pool, load_pool
 from kit.recipe import load_profile, load_recipe
+from kit.results import dump_pool_scores, parse_pool_scores
 from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
@@ -76,7 +77,7 @@ class SubmissionBuild:
                 for part in ("onnx", "weights"):
                     shutil.rmtree(self.exports / part, ignore_errors=True)
             rows = ((entry.name, entry.code, entry.correct, entry.images) for entry in self.scored.entries)
-            scores = layout.dump_evaluations(rows, self.scored.evaluator.weights_sha256)
+            scores = dump_pool_scores(rows, self.scored.evaluator.weights_sha256)
             write_bytes(self.exports / layout.EVALUATIONS, scores)
             yield from export_subnets(self.scored, self.chosen, self.exports, IN_ARCHIVE)
 
@@ -141,14 +142,12 @@ class SubmissionBuild:
         """The scores of an earlier export. Raises `StorageError` unless they are of these weights and pool."""
         path = self.exports / layout.EVALUATIONS
         with storage_errors("read", path):
-            lines = path.read_bytes().splitlines()
+            data = path.read_bytes()
         costs = pool_costs(pool.codes, replace(self.profile.scale, num_classes=classes)).macs.tolist()
-        rows = [parse_json(line, source=str(path)) for line in lines]
-        if [(row["name"], row["code"], row["weights_sha256"]) for row in rows] != [
-            (name, architecture.code, self.run.weights_sha256) for name, architecture in pool
-        ]:
-            raise StorageError(f"{path} holds the scores of another pool or other weights")
+        rows = parse_pool_scores(data, self.run.weights_sha256, source=str(path))
+        if [row[:2] for row in rows] != list(zip(pool.names, pool.codes, strict=True)):
+            raise StorageError(f"{path} holds the scores of another pool")
         return [
-            Scored(row["name"], architecture, row["correct"], row["images"], cost)
-            for row, architecture, cost in zip(rows, pool.architectures, costs, strict=True)
+            Scored(name, architecture, correct, images, cost)
+            for (name, _, correct, images), architecture, cost in zip(rows, pool.architectures, costs, strict=True)
         ]

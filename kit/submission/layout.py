@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 FORMAT = 1
@@ -107,14 +107,6 @@ def dump_json(path: str, value: object) -> bytes:
 def dump_line(value: object) -> bytes:
     """One line of a `.jsonl` member."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-
-
-def dump_evaluations(rows: Iterable[tuple[str, str, int, int]], weights_sha256: str) -> bytes:
-    """`results/evaluations.jsonl` from (name, code, correct, images) in the pool's order."""
-    return b"".join(
-        dump_line({"name": name, "code": code, "correct": correct, "images": images, "weights_sha256": weights_sha256})
-        for name, code, correct, images in rows
-    )
 
 
 def dump_sums(hashes: Mapping[str, str]) -> bytes:

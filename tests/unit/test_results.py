@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit import records
+from kit.errors import StorageError
 from kit.records import appending
-from kit.results import ResultsFile, ResultsReader, Score
+from kit.results import ResultsFile, ResultsReader, Score, dump_pool_scores, parse_pool_scores
 from kit.search_space import RESNET48
 
 DRAW = random.Random(0)
@@ -139,3 +140,13 @@ def test_records_of_another_layout_are_passed_over(path: Path, record: dict[str,
     reader.look()
     assert reader.newest == codes(0)
     assert ResultsFile(path, "b").read() == {}
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.integers(0, 9), st.integers(10, 20)), max_size=5))
+def test_an_archives_scores_come_back_with_their_weights_only(rows: list[tuple[str, str, int, int]]) -> None:
+    data = dump_pool_scores(rows, "a" * 64)
+    assert data.count(b"\n") == len(rows)
+    assert parse_pool_scores(data, "a" * 64, source="x") == rows
+    for damaged in (b"{}\n", b"[]\n", b"1\n", b"{", b"null\n", dump_pool_scores([("n", "c", 1, 2)], "b" * 64)):
+        with pytest.raises(StorageError):
+            parse_pool_scores(data + damaged, "a" * 64, source="x")

@@ -85,6 +85,10 @@ def parse_json(data: bytes, *, source: str) -> Any:
         raise StorageError(f"{source} is not valid JSON: {error}", hint=DAMAGED_HINT) from error
 
 
+HEAD = 64
+"""Bytes by which a growing file is known again."""
+
+
 class GrowingFile:
     """A file that another process appends to, read on from where the last look ended."""
 
@@ -93,6 +97,7 @@ class GrowingFile:
         self.offset = 0
         self.size = 0
         self._identity: tuple[int, int] | None = None
+        self._head = b""
 
     @property
     def is_known(self) -> bool:
@@ -104,8 +109,11 @@ class GrowingFile:
         with self.path.open("rb") as file:
             status = os.fstat(file.fileno())
             identity = (status.st_dev, status.st_ino)
-            is_another = self._identity not in (None, identity) or status.st_size < self.offset
-            self._identity, self.size = identity, status.st_size
+            head = file.read(HEAD)
+            # A file that took the place of a removed one may have got its number; it begins otherwise.
+            is_same = identity == self._identity and head.startswith(self._head) and status.st_size >= self.offset
+            is_another = self.is_known and not is_same
+            self._identity, self._head, self.size = identity, head, status.st_size
             self.offset = file.seek(0 if is_another else self.offset)
             data = file.read(limit) if self.offset < self.size else b""
         self.offset += len(data)

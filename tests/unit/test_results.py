@@ -14,7 +14,7 @@ from kit.results import ResultsFile, ResultsReader, Score, dump_pool_scores, par
 from kit.search_space import RESNET48
 
 DRAW = random.Random(0)
-ARCHITECTURES = [RESNET48.sample(DRAW) for _ in range(12)]
+ARCHITECTURES = [RESNET48.sample(DRAW) for _ in range(24)]
 units = st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 11), min_size=1, max_size=4)), max_size=12)
 
 
@@ -37,6 +37,7 @@ def test_a_reader_that_looks_in_between_knows_what_a_late_one_knows(
 ) -> None:
     path = tmp_path_factory.mktemp("results") / "evaluations.jsonl"
     results, early = ResultsFile(path, "a"), ResultsReader(path)
+    written = [(rank, [12 + at, *numbers]) for at, (rank, numbers) in enumerate(written)]  # no unit is done twice
     for rank, numbers in written:
         with results.appending(rank) as writer:
             writer.append([score(number) for number in numbers])
@@ -150,3 +151,14 @@ def test_an_archives_scores_come_back_with_their_weights_only(rows: list[tuple[s
     for damaged in (b"{}\n", b"[]\n", b"1\n", b"{", b"null\n", dump_pool_scores([("n", "c", 1, 2)], "b" * 64)):
         with pytest.raises(StorageError):
             parse_pool_scores(data + damaged, "a" * 64, source="x")
+
+
+def test_a_part_that_took_the_place_of_a_merged_one_is_read_from_its_start(path: Path) -> None:
+    results, reader = ResultsFile(path, "a"), ResultsReader(path)
+    for number in range(12):
+        with results.appending(rank=1) as writer:
+            writer.append([score(number)])
+        reader.look()
+        results.merge()  # frees the number of the part's file for the next one
+    reader.look()
+    assert reader.newest == codes(*range(12))

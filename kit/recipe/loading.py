@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +16,8 @@ from kit.methods import METHODS, Phase, settings_model
 from kit.recipe.models import Recipe
 from kit.recipe.profile import Profile
 
-MAX_EXTENDS = 8
+NOT_INHERITED = ("paper",)
+"""What a recipe says about itself alone: the paper reports on it, not on those that extend it."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -57,7 +59,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     Phases are addressed by name: `phases.D1.epochs=3`.
     """
     path = recipe_path(name)
-    document = _extended(path)
+    document = reduce(extended, (document for _, document in _chain(path)))
     for key, value in map(parse_override, overrides):
         _override(document, key, value, Recipe, path)
     return _validate(Recipe, document, path)
@@ -117,28 +119,63 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {error}") from error
 
 
-def _extended(path: Path) -> dict[str, Any]:
-    """A recipe's document with `extends` resolved: the parent's phases come first, other keys override the parent's."""
-    merged: dict[str, Any] = {}
-    for _, document in _chain(path):
-        phases = [part.get("phases", []) for part in (merged, document)]
-        merged = {**merged, **document}
-        if all(isinstance(part, list) for part in phases):
-            merged["phases"] = phases[0] + phases[1]
+def extended(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's document over that of the file it extends: tables key by key, phases by name."""
+    kept = {key: value for key, value in parent.items() if key not in NOT_INHERITED}
+    merged = _merged(kept, child)
+    parents, children = kept.get("phases"), child.get("phases")
+    if isinstance(parents, list) and isinstance(children, list):
+        merged["phases"] = _merged_phases(parents, children)
     return merged
 
 
-def _chain(path: Path, depth: int = 0) -> list[tuple[Path, dict[str, Any]]]:
-    document = _read_toml(path)
-    parent_name = document.pop("extends", None)
-    if parent_name is None:
-        return [(path, document)]
-    if not isinstance(parent_name, str):
-        raise InputError(f"{path}: extends: expected the name of a recipe, found {parent_name!r}")
-    if depth >= MAX_EXTENDS:
-        raise InputError(f"{path}: extends: the chain of recipes does not end", hint="a recipe must not extend itself")
-    beside = path.parent / f"{parent_name}.toml"
-    return [*_chain(beside if beside.is_file() else recipe_path(parent_name), depth + 1), (path, document)]
+def _merged(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**parent, **child}
+    for key in parent.keys() & child.keys():
+        if isinstance(parent[key], Mapping) and isinstance(child[key], Mapping):
+            merged[key] = _merged(parent[key], child[key])
+    return merged
+
+
+def _merged_phases(parents: list[Any], children: list[Any]) -> list[Any]:
+    """In the parents' order, new ones last. Settings belong to a method, so a phase of another method owes them nothing."""
+    places = {name: place for place, phase in enumerate(parents) if (name := _name(phase))}
+    merged = list(parents)
+    for phase in children:
+        place = places.pop(_name(phase), None)
+        if place is None:
+            merged.append(phase)
+        elif phase.get("method", parents[place].get("method")) != parents[place].get("method"):
+            merged[place] = phase
+        else:
+            merged[place] = _merged(parents[place], phase)
+    return merged
+
+
+def _name(phase: Any) -> str:
+    name = phase.get("name") if isinstance(phase, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """A recipe's file and those it extends, the outermost first, without the key `extends`."""
+    files: list[tuple[Path, dict[str, Any]]] = []
+    while True:
+        document = _read_toml(path)
+        files.insert(0, (path, document))
+        parent = document.pop("extends", None)
+        if parent is None:
+            return files
+        if not isinstance(parent, str):
+            raise InputError(f"{path}: extends: expected the name of a recipe, found {parent!r}")
+        beside = path.parent / f"{parent}.toml"
+        above = beside if beside.is_file() else recipe_path(parent)
+        if any(above.samefile(each) for each, _ in files):
+            names = " -> ".join(each.stem for each in (*(each for each, _ in reversed(files)), above))
+            raise InputError(
+                f"{path}: extends: the chain of recipes does not end: {names}", hint="a recipe must not extend itself"
+            )
+        path = above
 
 
 def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseModel], path: Path) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from kit.methods import AnyPhase
 from kit.search_space import ALL_DIGITS, STAGES, SearchSpace
-from kit.strict import Fraction, Name, Strict
+from kit.strict import Fraction, Name, PositiveInt, Strict
 
 
 class OptimizerSettings(Strict):
@@ -84,13 +84,22 @@ class Partition(Strict):
         return str(sum(chosen)) if self.by == "total-depth" else "".join(map(str, chosen))
 
 
+class PaperFigure(Strict):
+    """What P reports of a recipe: Pearson r with the truth of the challenge's leaderboard A, on ImageNet."""
+
+    table: PositiveInt
+    row: str
+    pearson: Fraction
+
+
 class Recipe(Strict):
     """A named sequence of phases."""
 
-    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "description"})
+    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "description", "paper"})
     name: Name
     title: str
     description: str = ""
+    paper: PaperFigure | None = None
     optimizer: OptimizerSettings = OptimizerSettings()
     partition: Partition | None = None
     phases: Annotated[tuple[AnyPhase, ...], Field(min_length=1)]

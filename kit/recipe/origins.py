@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from kit.recipe.loading import load_profile, load_recipe, parse_override, read_files
+from kit.recipe.loading import extended, load_profile, load_recipe, parse_override, read_files
 from kit.recipe.models import Recipe
 from kit.recipe.profile import Profile
 
@@ -52,32 +53,27 @@ def differences(left: Iterable[Setting], right: Iterable[Setting]) -> list[Diffe
 
 
 def _settings(model: Recipe | Profile, name: str, overrides: Sequence[str]) -> list[Setting]:
-    files = [(str(path), dict(_parts(document))) for path, document in read_files(type(model), name)]
+    origins = _origins(read_files(type(model), name))
     parsed = [parse_override(override) for override in overrides]
     # A phase that gets another name has it, and so everything that is called by it, from the override.
-    given = [key for key, _ in parsed] + [f"phases.{value}" for key, value in parsed if key.endswith(".name")]
-    return [Setting(key, value, _origin(key, files, given)) for key, value in _leaves(_dump(model)) if value is not None]
+    given = tuple(f"{key}." for key, _ in parsed) + tuple(
+        f"phases.{value}." for key, value in parsed if key.endswith(".name")
+    )
+    found = ((key, value) for key, value in _leaves(_dump(model)) if value is not None)
+    return [
+        Setting(key, value, OVERRIDE if f"{key}.".startswith(given) else origins.get(key, DEFAULT)) for key, value in found
+    ]
 
 
-def _origin(key: str, files: list[tuple[str, dict[str, Any]]], given: list[str]) -> str:
-    if any(f"{key}.".startswith(f"{each}.") for each in given):
-        return OVERRIDE
-    # A file replaces what it extends table by table, so the last one that has the table decides alone.
-    for path, parts in reversed(files):
-        part = next((part for part in parts if f"{key}.".startswith(f"{part}.")), None)
-        if part is not None:
-            written = {inside for inside, _ in _leaves(parts[part], part)}
-            return path if key in written else DEFAULT
-    return DEFAULT
-
-
-def _parts(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What a file has of its own: top-level keys, and each phase."""
-    for key, value in document.items():
-        if _is_named(value):
-            yield from ((f"{key}.{item['name']}", item) for item in value)
-        else:
-            yield key, value
+def _origins(files: Iterable[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
+    """The last file that says each key, of the keys that are left when every file was put over what it extends."""
+    origins: dict[str, str] = {}
+    merged: dict[str, Any] = {}
+    for path, document in files:
+        merged = extended(merged, document)
+        written = dict(_leaves(document))
+        origins = {key: str(path) if key in written else origins[key] for key, _ in _leaves(merged)}
+    return origins
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

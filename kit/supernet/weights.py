@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kit.errors import InputError, StorageError
-from kit.search_space import RESNET48, SLOTS, SearchSpace
+from kit.recipe import load_recipe
+from kit.search_space import RESNET48, SearchSpace
 from kit.supernet.elastic import ElasticResNet
 from kit.supernet.few_shot import FewShotSupernet
 from kit.supernet.tensor_files import (
@@ -29,15 +30,6 @@ COUNTER = ".num_batches_tracked"
 VARIANCE = ".running_var"
 PROFILE_HINT = "choose the profile the weights were trained with (--profile), or other weights"
 RESERVED = {"format", "space", "num_classes", "cells"}
-
-# Method section 3: (stage-3, stage-4) depths of sub-supernets 0..3; the last one owns the rest.
-SSE34_DEPTHS = (
-    ("22", "23", "24"),
-    ("32", "42", "52", "62", "72", "82"),
-    ("83", "84", "85"),
-    ("25", "35", "45", "55", "65", "75"),
-)
-SSE34_MEMBERS = len(SSE34_DEPTHS) + 1
 
 
 def load_weights(net: nn.Module, path: Path | str, *, sha256: str | None = None) -> None:
@@ -93,9 +85,11 @@ def export_weights(net: nn.Module, path: Path | str, file_format: WeightsFormat 
     Raises `InputError` for sub-supernets whose cells `.pdparams` could not tell from the SSE34 partition.
     """
     file_format = WeightsFormat(file_format)
-    if file_format is WeightsFormat.PDPARAMS and isinstance(net, FewShotSupernet) and len(net.cells) == SSE34_MEMBERS:
-        partition = [cell.depth_choices for cell in sse34_cells(net.space)]
-        if [cell.depth_choices for cell in net.cells] != partition:
+    if file_format is WeightsFormat.PDPARAMS and isinstance(net, FewShotSupernet):
+        assumed, own = (
+            [(cell.depth_choices, cell.out_digits) for cell in cells] for cells in (sse34_cells(net.space), net.cells)
+        )
+        if len(own) == len(assumed) and own != assumed:
             raise InputError(
                 "five sub-supernets in .pdparams mean the SSE34 partition, and these own other cells",
                 hint="export them as safetensors or pth, which note the cells",
@@ -104,13 +98,10 @@ def export_weights(net: nn.Module, path: Path | str, file_format: WeightsFormat 
 
 
 def sse34_cells(space: SearchSpace) -> tuple[SearchSpace, ...]:
-    """The paper's partition into five cells by (stage-3, stage-4) depth."""
-    owned = [set(depths) for depths in SSE34_DEPTHS]
-    rest = {f"{third}{fourth}" for third in range(SLOTS[2] + 1) for fourth in range(SLOTS[3] + 1)}.difference(*owned)
-    return tuple(
-        space.restrict(depth_choices=[depths for depths in space.depth_choices if f"{depths[2]}{depths[3]}" in cell])
-        for cell in (*owned, rest)
-    )
+    """The paper's partition by (stage-3, stage-4) depth, the rest last: what a few-shot `.pdparams` file leaves unsaid."""
+    partition = load_recipe("sse34").partition
+    assert partition is not None
+    return partition.subspaces(space)
 
 
 def _describe(net: nn.Module) -> dict[str, Any]:
@@ -150,9 +141,7 @@ def _cells(path: Path, metadata: Mapping[str, Any], space: SearchSpace, count: i
     if "cells" in metadata:
         noted = metadata["cells"]
         cells = tuple(_parse_space(path, cell) for cell in (noted if isinstance(noted, list) else ()))
-    elif count == SSE34_MEMBERS:
-        cells = sse34_cells(space)
-    else:
+    elif len(cells := sse34_cells(space)) != count:
         message = f"{path} holds {count} sub-supernets and does not say which architectures each owns"
         raise InputError(message, hint="use the kit's own .safetensors, or fill a FewShotSupernet with load_weights")
     if len(cells) != count:

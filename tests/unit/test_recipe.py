@@ -1,6 +1,7 @@
 """Recipes and profiles: what ships agrees with the paper, and what is wrong is named with file, key and nearest key."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from kit.recipe import (
     recipe_path,
     to_toml,
 )
+from kit.recipe.loading import extended
 from kit.search_space import SearchSpace
 
 # Method section 3: name, epochs, learning rate, minimum depths, largest digits.
@@ -252,23 +254,93 @@ def test_a_phase_that_is_no_table_is_refused(write):
     assert "inside a list of values" in refusal(path, "phases.D.epochs=3")
 
 
-def test_extending_puts_the_parents_phases_first(write):
+def test_a_child_says_only_what_differs_and_its_new_phases_come_last(write):
+    more = SMALL.replace('"D"', '"E"').split("\n\n")[1]
+    parent = load_recipe(write(f"{SMALL}paths = 3\n\n{more}", "parent"))
+    changed = '[[phases]]\nname = "D"\nepochs = 7\n\n'
+    child = load_recipe(write('extends = "parent"\nname = "child"\n\n' + more.replace('"E"', '"F"') + changed, "child"))
+    first, second, third = child.phases
+    assert (first, second) == (parent.phases[0].model_copy(update={"epochs": 7}), parent.phases[1])
+    assert third == second.model_copy(update={"name": "F"})
+    assert child.model_copy(update={"name": "mine", "phases": parent.phases}) == parent
+
+
+def test_a_phase_of_another_method_owes_the_parents_nothing(write):
+    write(SMALL + "paths = 3\nmax_digits = [1, 1, 1, 1]\n" + SMALL.replace('"D"', '"E"').split("\n\n")[1], "parent")
+    start = 'extends = "parent"\n[[phases]]\nname = "D"\nmethod = "candidates"\n'
+    first, second = load_recipe(write(f"{start}epochs = 1\nlearning_rate = 0.5\n", "child")).phases
+    assert (first.name, first.method, first.epochs, second.name) == ("D", "candidates", 1, "E")
+    message = refusal(write(start, "child"))
+    assert "phases.D.epochs: this key is missing" in message and "phases.D.learning_rate" in message
+
+
+def test_a_phase_that_a_child_states_twice_is_refused(write):
     write(SMALL, "parent")
-    child = write('extends = "parent"\n' + SMALL.replace('"mine"', '"child"').replace('"D"', '"E"'), "child")
-    recipe = load_recipe(child)
-    assert (recipe.name, [phase.name for phase in recipe.phases]) == ("child", ["D", "E"])
+    twice = SMALL.split("\n\n")[1]
+    assert "phase names repeat: D" in refusal(write(f'extends = "parent"\n{twice}\n{twice}', "child"))
+
+
+NAMES = st.lists(st.sampled_from("ABCDEF"), unique=True, min_size=1)
+
+
+@given(parents=NAMES, children=NAMES, data=st.data())
+def test_merging_keeps_the_parents_order_and_every_key_that_a_child_does_not_state(parents, children, data):
+    settings = st.dictionaries(st.sampled_from(["epochs", "paths", "cell"]), st.integers(1, 9))
+    above = {name: data.draw(settings) for name in parents}
+    below = {name: data.draw(settings) for name in children}
+    table = {"phases": [{"name": name, "method": "uniform"} | above[name] for name in parents]}
+    found = extended(table, {"phases": [{"name": name} | below[name] for name in children]})["phases"]
+    assert [phase["name"] for phase in found] == parents + [name for name in children if name not in parents]
+    for phase in found:
+        expected = above.get(phase["name"], {}) | below.get(phase["name"], {})
+        assert {key: value for key, value in phase.items() if key not in ("name", "method")} == expected
+    assert table["phases"] == [{"name": name, "method": "uniform"} | above[name] for name in parents]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('extends = "mine"', "does not end"),
+        ('extends = "mine"', "does not end: mine -> mine"),
+        ('extends = "other"', "does not end: mine -> other -> mine"),
         ("extends = 3", "expected the name"),
         ('extends = "bassline"', "no recipe named"),
     ],
 )
 def test_bad_parents_are_refused(write, text, expected):
+    write('extends = "mine"', "other")
     assert expected in refusal(write(text))
+
+
+def test_a_long_chain_is_no_cycle(write):
+    write(SMALL, "r0")
+    for number in range(1, 30):
+        path = write(f'extends = "r{number - 1}"\ntitle = "{number}"\n', f"r{number}")
+    assert load_recipe(path).title == "29" and load_recipe(path).phases == load_recipe(write(SMALL)).phases
+
+
+# Method section 4, and the tables of the paper: Pearson r on leaderboard A.
+FIGURES = {
+    "baseline": (1, "baseline", 0.79884),
+    "aps-v2": (1, "APS_v2", 0.80141),
+    "aps-v3": (1, "APS_v3", 0.80263),
+    "cpt": (2, "APS_v3-CPT", 0.81415),
+    "sse4": (3, "APS_v3-CPT-SSE4", 0.82166),
+    "sse34": (3, "APS_v3-CPT-SSE34", 0.83768),
+    "full": (3, "APS_v3-CPT-SSE34-Dis", 0.84652),
+}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_names_its_row_of_the_papers_tables(name, write):
+    recipe = load_recipe(name)
+    if name not in FIGURES:
+        assert recipe.paper is None and "Table" not in recipe.description
+        return
+    table, row, pearson = FIGURES[name]
+    assert (recipe.paper.table, recipe.paper.row, recipe.paper.pearson) == (table, row, pearson)
+    assert re.findall(r"Table (\d+)", recipe.description) == [str(table)] and f'row "{row}"' in recipe.description
+    # It is no row of the paper any more when somebody changes it.
+    assert load_recipe(write(f'extends = "{name}"\nname = "changed"\n')).paper is None
 
 
 def test_an_unknown_name_gets_the_nearest():

@@ -34,6 +34,10 @@ title = "child"
 momentum = 0.7
 
 [[phases]]
+name = "A"
+learning_rate = 0.5
+
+[[phases]]
 name = "B"
 method = "uniform"
 epochs = 3
@@ -62,16 +66,27 @@ def look_up(document: Any, key: str) -> Any:
     return document
 
 
-def test_each_value_is_from_the_last_file_that_has_its_table(family: tuple[Path, Path]) -> None:
+def test_each_value_is_from_the_last_file_that_says_it(family: tuple[Path, Path]) -> None:
     base, child = map(str, family)
     settings = by_key(recipe_settings(child))
     origins = {key: setting.origin for key, setting in settings.items()}
     assert origins["name"] == child
-    assert origins["optimizer.momentum"] == child
-    # The child's table replaces the base's as a whole: 1e-4 is not in force, the default is.
-    assert (settings["optimizer.weight_decay"].value, origins["optimizer.weight_decay"]) == (3e-5, DEFAULT)
+    assert (settings["optimizer.momentum"].value, origins["optimizer.momentum"]) == (0.7, child)
+    assert (settings["optimizer.weight_decay"].value, origins["optimizer.weight_decay"]) == (1e-4, base)
     assert (origins["phases.A.epochs"], origins["phases.B.epochs"]) == (base, child)
+    assert (settings["phases.A.learning_rate"].value, origins["phases.A.learning_rate"]) == (0.5, child)
     assert origins["phases.B.paths"] == origins["description"] == DEFAULT
+
+
+def test_nothing_comes_from_a_phase_whose_method_was_changed(family: tuple[Path, Path]) -> None:
+    base, child = family
+    base.write_text(BASE + "paths = 3\n")
+    child.write_text(CHILD.replace("learning_rate = 0.5", 'method = "candidates"\nepochs = 1\nlearning_rate = 0.3'))
+    settings = recipe_settings(str(child))
+    origins = {each.key: each.origin for each in settings if each.key.startswith("phases.A.")}
+    assert "phases.A.paths" not in origins
+    assert set(origins.values()) == {DEFAULT, str(child)}
+    assert [each.value for each in settings if each.key.endswith(".name")] == ["A", "B"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -141,6 +156,7 @@ def test_differences_say_which_side_lacks_a_key(family: tuple[Path, Path]) -> No
     found = {d.key: d for d in differences(base, child)}
     assert found["phases.B.epochs"].left is None
     assert found["phases.B.epochs"].right == by_key(child)["phases.B.epochs"]
+    assert found["phases.A.learning_rate"].left == by_key(base)["phases.A.learning_rate"]
     assert "phases.A.epochs" not in found
 
 

@@ -21,7 +21,7 @@ from kit.watch.run_curves import joined, phase_curves
 from kit.watch.run_state import RunState
 from kit.watch.text import count, duration, number
 
-IGNORED = ("kit", "inputs", "description", "title")
+IGNORED = ("kit", "inputs", "description", "title", "paper")
 
 
 class CompareScreen(KitScreen):

@@ -103,8 +103,11 @@ def _sbom(submission: Submission) -> Iterator[Problem]:
     ):
         yield Problem(layout.SBOM, f"it is no CycloneDX {SPEC_VERSION} document")
         return
+    component = document.get("metadata", {}).get("component", {}) if isinstance(document.get("metadata"), dict) else {}
+    if not isinstance(component, dict) or component.get("version") != submission.manifest.kit:
+        yield Problem(layout.SBOM, f"it is not of kit {submission.manifest.kit[:40]}, which {layout.MANIFEST} names")
     if not submission.is_of_this_version:
-        return  # the rule `kit-version` says so
+        return  # another version lists otherwise; the rule `kit-version` says so
     archive = submission.archive
     hashed = {name: archive.sha256(name) for name in archive.names() if name not in (*layout.SEALS, layout.SBOM)}
     wanted = make_sbom(submission.environment.model_dump(exclude_none=True), hashed, kit=submission.manifest.kit)

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from kit.search_space import CODE_LENGTH, FIRST_SLOT_POSITION, SLOTS, STAGES, Architecture, Scale, Stage
 
 IN_CHANNELS = 3
+AT_ONCE = 4096
+"""That many codes are priced together: each takes about 2 KB meanwhile."""
 Integers = NDArray[np.int64]
 
 
@@ -80,6 +82,10 @@ def pool_costs(codes: Sequence[str], scale: Scale) -> PoolCosts:
     The pool is one deep architecture whose channels are arrays: the formulas are sums and products, which arrays go through
     as numbers do.
     """
+    if len(codes) > AT_ONCE:
+        parts = [pool_costs(codes[start : start + AT_ONCE], scale) for start in range(0, len(codes), AT_ONCE)]
+        columns = ([getattr(part, name) for part in parts] for name in ("macs", "params", "depth"))
+        return PoolCosts(*map(np.concatenate, columns))
     digits = code_digits(codes)
     depths = digits[:, 1 : 1 + STAGES]
     stages = []

@@ -17,7 +17,6 @@ from kit.figures.plot import Plot
 from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
 from kit.files import parse_json, sha256_of_file, storage_errors
 from kit.rank_report import TRUTH_HASH, RankReport
-from kit.ranking.joining import join
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.ranking.words import HEADER, describe, table
 from kit.recipe import Profile
@@ -123,6 +122,9 @@ def plots_of_run(members: Members, history: History | None = None) -> dict[str, 
     if curves:
         plots["training-loss"] = loss_plot(curves)
     if layout.RANK in members:
+        # Imported when there is a rank, because it imports scipy.
+        from kit.ranking.joining import join
+
         document = members.json(layout.RANK)
         report = RankReport.from_json(document)
         plots["rank"] = rank_plot(report)

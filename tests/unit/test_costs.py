@@ -30,6 +30,15 @@ def test_the_public_pool_has_its_published_figures(public_pool_path):
     assert [round(macs[i] / 1e9, 2) for i in (0, 22_500, -1)] == [1.38, 2.96, 4.86]
 
 
+def test_a_large_pool_is_priced_in_parts(monkeypatch):
+    codes = [RESNET48.sample(random.Random(seed)).code for seed in range(8)]
+    whole = pool_costs(codes, IMAGENET)
+    monkeypatch.setattr("kit.costs.AT_ONCE", 3)
+    parts = pool_costs(codes, IMAGENET)
+    for name in ("macs", "params", "depth"):
+        assert getattr(parts, name).tolist() == getattr(whole, name).tolist()
+
+
 @given(
     st.lists(st.integers(0, 10**6), max_size=6),
     st.sampled_from(SPACES),

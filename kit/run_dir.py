@@ -23,6 +23,16 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class _Inside:
+    """The path of a file by its place in a run's directory."""
+
+    place: str
+
+    def __get__(self, run: "RunDirectory", kind: type) -> Path:
+        return run.path / self.place
+
+
+@dataclass(frozen=True)
 class RunDirectory:
     """Paths inside one run's directory, `RUNS/ID`."""
 
@@ -32,59 +42,24 @@ class RunDirectory:
     def id(self) -> str:
         return self.path.name
 
-    @property
-    def events(self) -> Path:
-        return self.path / "events.jsonl"
-
-    @property
-    def resolved(self) -> Path:
-        return self.path / "resolved.json"
-
-    @property
-    def recipe(self) -> Path:
-        return self.path / "recipe.toml"
-
-    @property
-    def profile(self) -> Path:
-        return self.path / "profile.toml"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def pool(self) -> Path:
-        return self.path / "pool.json"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.json"
-
-    @property
-    def evaluations(self) -> Path:
-        return self.path / EVALUATIONS
-
-    @property
-    def rank(self) -> Path:
-        return self.path / "rank.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.path / "weights" / "supernet.safetensors"
-
-    @property
-    def weights_manifest(self) -> Path:
-        return self.path / "weights.json"
+    events = _Inside("events.jsonl")
+    resolved = _Inside("resolved.json")
+    recipe = _Inside("recipe.toml")
+    profile = _Inside("profile.toml")
+    environment = _Inside("environment.json")
+    pool = _Inside("pool.json")
+    predictions = _Inside("predictions.json")
+    evaluations = _Inside(EVALUATIONS)
+    rank = _Inside("rank.json")
+    weights = _Inside("weights/supernet.safetensors")
+    weights_manifest = _Inside("weights.json")
+    lock = _Inside(".lock")
 
     @property
     def weights_sha256(self) -> str:
         """The recorded hash of the final weights."""
         recorded: str = read_json(self.weights_manifest, **{self.weights.name: str})[self.weights.name]
         return recorded
-
-    @property
-    def lock(self) -> Path:
-        return self.path / ".lock"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import typer
 
 from kit.cli.launch import is_first_process, launchable, was_restarted
 from kit.cli.output import JsonOption, print_json, print_text
-from kit.cli.progress import RunNarrator, Ticker
+from kit.cli.progress import narrated
 
 if TYPE_CHECKING:
     from kit.events import RankSoFar
@@ -86,12 +86,10 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
     codes: set[str] = set()
     subnets, rank = 0, None
     timeout = (request.profile.runtime if request.profile else RuntimeSettings()).timeout_seconds
-    with stop_on_signals() as stop, open_process_group(timeout) as group, Ticker("sub-networks") as ticker:
+    with stop_on_signals() as stop, open_process_group(timeout) as group:
         evaluation = Evaluation(request, group)
-        narrator = RunNarrator(ticker)
         started = time.perf_counter()
-        for event in evaluation.execute_logged(stop):
-            narrator.tell(event)
+        for event in narrated(evaluation.execute_logged(stop), "sub-networks"):
             if isinstance(event, SubnetEvaluated):
                 codes.add(event.code)
             elif isinstance(event, RankSoFar):

@@ -2,26 +2,16 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from kit import events
 from kit.cli.output import narrate
-from kit.events import (
-    EvaluationFinished,
-    EvaluationStarted,
-    Event,
-    Note,
-    PhaseFinished,
-    PhaseReused,
-    PhaseStarted,
-    RankSoFar,
-    RunStarted,
-    StepDone,
-    SubnetEvaluated,
-    TrainingDone,
-)
-from kit.rank_report import read_figures
+from kit.events import Event
+from kit.watch.event_text import describe
 from kit.watch.run_fold import RunFold
+from kit.watch.run_state import RunState
 from kit.watch.text import duration
 
 PLAIN_INTERVAL = 10.0
@@ -74,84 +64,46 @@ class Ticker:
         self.close()
 
 
-class RunNarrator:
-    """Tells the events of a run of any kind; how far it is comes from the fold that every list of runs shows."""
-
-    def __init__(self, ticker: Ticker) -> None:
-        self.ticker = ticker
-        self.fold = RunFold()
-
-    def tell(self, event: Event) -> None:
-        """Say what an event means, if it means something to a person."""
-        self.fold.fold(event, sampled=False)
-        match event:
-            case StepDone():
-                state = self.fold.state()
-                steps = 0 if state.current is None else state.current.steps
-                loss = "-" if state.loss is None else f"{state.loss:.3f}"
-                self._tick(f"{event.phase} step {event.step + 1:,}/{steps:,}, loss {loss}")
-            case TrainingDone():
-                self._tick(f"{event.code} seed {event.seed}: {event.accuracy:.4f}")
-            case SubnetEvaluated():
-                self._tick(f"scoring, last {event.correct / event.images:.4f}")
-            case _:
-                message = self._message(event)
-                if message:
-                    self.ticker.close()
-                    narrate(message)
-
-    def _tick(self, text: str) -> None:
-        state = self.fold.state()
-        scoring = state.evaluation
-        done, total = (state.passes_done, state.passes) if scoring is None else (scoring.done, scoring.subnets)
-        self.ticker.show(text, done, total, state.seconds_left)
-
-    def _message(self, event: Event) -> str:
-        match event:
-            case RunStarted():
-                return self._start(event)
-            case PhaseReused():
-                return self._of_phase(f"{event.phase}: there already ({event.key[:12]})")
-            case PhaseStarted():
-                continued = f", continued after step {event.first_step}" if event.first_step else ""
-                networks = f"{event.paths_per_step:.3g} sub-network{'s' if event.paths_per_step > 1 else ''} a step, "
-                alone = event.method == "alone"
-                return self._of_phase(
-                    f"{event.phase}: {event.steps:,} steps, {'' if alone else networks}{event.subspace}{continued}"
-                )
-            case PhaseFinished():
-                return self._of_phase(f"{event.phase}: done, loss {event.loss:.4f}")
-            case EvaluationStarted():
-                self.ticker.unit = "sub-networks"
-                already = f" ({event.done:,} already)" if event.done else ""
-                return (
-                    f"scoring {event.subnets:,} sub-networks{already}: BN calibrated on "
-                    f"{event.calibration_images:,} training images, top-1 on {event.images:,} validation images"
-                )
-            case EvaluationFinished():
-                return f"predictions: {event.predictions}"
-            case RankSoFar():
-                return _rank(event)
-            case Note():
-                return event.message
-            case _:
-                return ""
-
-    def _start(self, event: RunStarted) -> str:
-        how = "continues" if event.continued else "starts"
-        if event.run_kind == "evaluation":
-            return ""
-        if event.run_kind == "truth":
-            return f"run {event.run} {how}: {event.passes:,} trainings of one architecture each"
-        self.ticker.unit = "passes"
-        return f"run {event.run} {how}: {len(event.phases)} phases, {event.passes:,} sub-network passes"
-
-    def _of_phase(self, message: str) -> str:
-        phases = self.fold.state().phases
-        return f"[{sum(phase.status != 'waiting' for phase in phases)}/{len(phases)}] {message}"
+def narrated(happening: Iterable[Event], unit: str = "passes") -> Iterator[Event]:
+    """The events of a run of any kind, each told when it comes; how far the run is comes from the fold of every list."""
+    fold = RunFold()
+    with Ticker(unit) as ticker:
+        for event in happening:
+            fold.fold(event, sampled=False)
+            if isinstance(event, events.EvaluationStarted):
+                ticker.unit = "sub-networks"
+            if isinstance(event, events.StepDone | events.TrainingDone | events.SubnetEvaluated):
+                state = fold.state()
+                scoring = state.evaluation
+                done, total = (state.passes_done, state.passes) if scoring is None else (scoring.done, scoring.subnets)
+                ticker.show(_progress(event, state), done, total, state.seconds_left)
+            elif message := _message(event, fold):
+                ticker.close()
+                narrate(message)
+            yield event
 
 
-def _rank(event: RankSoFar) -> str:
-    figures = read_figures({"pearson": event.pearson, "kendall": event.kendall})
-    r, tau = f"Pearson r {figures['pearson']:+.3f}", f"Kendall tau {figures['kendall']:+.3f}"
-    return f"rank so far: {r}, {tau} ({event.n:,} of {event.scored:,} scored sub-networks have a known truth)"
+def _progress(event: events.StepDone | events.TrainingDone | events.SubnetEvaluated, state: RunState) -> str:
+    """What a line that is overwritten again and again says of the newest event."""
+    match event:
+        case events.StepDone():
+            steps = 0 if state.current is None else state.current.steps
+            loss = "-" if state.loss is None else f"{state.loss:.3f}"
+            return f"{event.phase} step {event.step + 1:,}/{steps:,}, loss {loss}"
+        case events.TrainingDone():
+            return f"{event.code} seed {event.seed}: {event.accuracy:.4f}"
+        case events.SubnetEvaluated():
+            return f"scoring, last {event.correct / event.images:.4f}"
+
+
+def _message(event: Event, fold: RunFold) -> str:
+    """What is said of a milestone; nothing of what only a log needs."""
+    match event:
+        case events.PhaseStarted() | events.PhaseReused() | events.PhaseFinished():
+            phases = fold.state().phases
+            return f"[{sum(phase.status != 'waiting' for phase in phases)}/{len(phases)}] {describe(event)}"
+        case events.RunStarted() | events.EvaluationStarted() | events.EvaluationFinished():
+            return describe(event)
+        case events.RankSoFar() | events.Note():
+            return describe(event)
+    return ""

@@ -7,7 +7,7 @@ import typer
 
 from kit.cli.launch import is_first_process, launchable, process_count, was_restarted
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
-from kit.cli.progress import RunNarrator, Ticker
+from kit.cli.progress import narrated
 from kit.errors import InputError
 from kit.watch.text import duration, short_number
 
@@ -121,11 +121,10 @@ def truth(
         workers=workers,
         fresh=fresh,
     )
-    with stop_on_signals() as stop, Ticker("trainings") as ticker:
+    with stop_on_signals() as stop:
         run = TruthRun(request, stop)
-        narrator = RunNarrator(ticker)
-        for event in run.execute():
-            narrator.tell(event)
+        for _ in narrated(run.execute(), "trainings"):
+            pass
     if json:
         print_json({"truth": str(run.file), "architectures": len(selected), "seeds": request.seeds, "profile": chosen.name})
     else:
@@ -205,14 +204,10 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
 
     with stop_on_signals() as stop, open_process_group(request.profile.runtime.timeout_seconds) as group:
         run = RecipeRun(resolve(request), stop, group)
-        if not is_first_process():
-            for _ in run.execute():
-                pass
-            return
-        with Ticker("passes") as ticker:
-            narrator = RunNarrator(ticker)
-            for event in run.execute():
-                narrator.tell(event)
+        for _ in narrated(run.execute()) if is_first_process() else run.execute():
+            pass
+    if not is_first_process():
+        return
     directory = run.directory
     if as_json:
         report = run.report.to_json() if run.report else None

@@ -97,15 +97,14 @@ def reproduce(
 
 
 def _reproduce(file: Path, folder: Path, *, sample: int, seed: int, data: str | None) -> dict[str, Any]:
-    from kit.cli.progress import RunNarrator, Ticker
+    from kit.cli.progress import narrated
     from kit.pipeline.reproduce import Reproduction
     from kit.pipeline.signals import stop_on_signals
 
-    with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
+    with stop_on_signals() as stop:
         reproduction = Reproduction(file, folder, sample=sample, seed=seed, data=data)
-        narrator = RunNarrator(ticker)
-        for event in reproduction.execute(stop):
-            narrator.tell(event)
+        for _ in narrated(reproduction.execute(stop)):
+            pass
         if stop():
             raise stop.error()
         return reproduction.report()

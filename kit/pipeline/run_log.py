@@ -4,35 +4,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from kit import events
 from kit.errors import KitError
-from kit.events import (
-    EvaluationFinished,
-    EvaluationStarted,
-    Event,
-    EventLog,
-    Note,
-    PhaseFinished,
-    PhaseReused,
-    RankMeasured,
-    RankSoFar,
-    RunFinished,
-    RunStarted,
-    RunStopped,
-)
+from kit.events import Event, EventLog
 from kit.files import storage_errors
 from kit.run_dir import RunDirectory
 from kit.watch.run_summary import read_state
 
-DURABLE = (PhaseFinished, RunFinished, RunStopped)
+DURABLE = (events.PhaseFinished, events.RunFinished, events.RunStopped)
 NOTHING_NEW = (
-    RunStarted, PhaseReused, EvaluationStarted, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped
+    events.RunStarted, events.PhaseReused, events.EvaluationStarted, events.RankSoFar, events.EvaluationFinished,
+    events.RankMeasured, events.Note, events.RunFinished, events.RunStopped,
 )  # fmt: skip
 """What there is to tell where everything is done already."""
 
 
 def record(
     run: RunDirectory,
-    started: RunStarted,
+    started: events.RunStarted,
     work: Iterator[Event],
     check_stop: Callable[[], None],
     *,
@@ -50,9 +39,9 @@ def record(
             for event in work:
                 yield log.write(event)
             check_stop()
-            yield log.write(RunFinished(run=run.id))
+            yield log.write(events.RunFinished(run=run.id))
         except KitError as error:
-            yield log.write(RunStopped(run=run.id, reason=str(error), exit_code=int(error.exit_code)))
+            yield log.write(events.RunStopped(run=run.id, reason=str(error), exit_code=int(error.exit_code)))
             raise
 
 

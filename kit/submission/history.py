@@ -5,18 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.events import (
-    EvaluationFinished,
-    Event,
-    PhaseFinished,
-    PhaseReused,
-    PhaseStarted,
-    RankMeasured,
-    RunFinished,
-    RunStarted,
-    StepDone,
-    SubnetEvaluated,
-)
+from kit import events
+from kit.events import Event
 
 BUCKETS = 100
 
@@ -44,7 +34,7 @@ class PhaseHistory:
 class History:
     """Everything that later members must agree with."""
 
-    starts: list[RunStarted] = field(default_factory=list)
+    starts: list[events.RunStarted] = field(default_factory=list)
     phases: dict[str, PhaseHistory] = field(default_factory=dict)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     scored: int | None = None
@@ -64,35 +54,35 @@ class History:
     def add(self, event: Event) -> None:
         """Digest one event."""
         match event:
-            case StepDone():
+            case events.StepDone():
                 self._add_step(event)
-            case SubnetEvaluated():
+            case events.SubnetEvaluated():
                 self.counts[event.code] = (event.correct, event.images)
-            case PhaseStarted():
+            case events.PhaseStarted():
                 phase = self._phase(event.phase)
                 phase.method, phase.epochs = event.method, event.epochs
                 phase.steps, phase.paths = event.steps, event.paths_per_step
-            case PhaseReused():
+            case events.PhaseReused():
                 phase = self._phase(event.phase)
                 phase.reused, phase.steps, phase.paths = True, event.steps, event.paths_per_step
-            case PhaseFinished():
+            case events.PhaseFinished():
                 self._phase(event.phase).finished = True
-            case RunStarted():
+            case events.RunStarted():
                 self.starts.append(event)
-            case EvaluationFinished():
+            case events.EvaluationFinished():
                 self.scored = event.subnets
-            case RankMeasured():
+            case events.RankMeasured():
                 if self.rank is None and self.scored is not None:
                     self.before_rank = frozenset(
                         name for name, phase in self.phases.items() if phase.finished or phase.reused
                     )
                 self.rank = event.report
-            case RunFinished():
+            case events.RunFinished():
                 self.finished = True
             case _:
                 pass
 
-    def _add_step(self, event: StepDone) -> None:
+    def _add_step(self, event: events.StepDone) -> None:
         phase = self._phase(event.phase)
         phase.steps_seen = max(phase.steps_seen, event.step + 1)
         loss = sum(event.losses) / max(1, len(event.losses))

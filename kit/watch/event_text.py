@@ -4,48 +4,30 @@ import math
 import time
 from typing import Any
 
-from kit.events import (
-    CandidateReplaced,
-    CheckpointSaved,
-    EvaluationFinished,
-    EvaluationStarted,
-    Event,
-    Note,
-    PhaseFinished,
-    PhaseReused,
-    PhaseStarted,
-    RankMeasured,
-    RankSoFar,
-    RunFinished,
-    RunStarted,
-    RunStopped,
-    StepDone,
-    SubnetEvaluated,
-    TrainingDone,
-    UnknownEvent,
-)
+from kit import events
+from kit.events import Event
 from kit.rank_report import Metric, read_figures
 
 
 def describe(event: Event) -> str:
-    """One event in words, without its time."""
+    """One event in words, without its time: what the log of a run shows and what the console says."""
     match event:
-        case StepDone():
+        case events.StepDone():
             loss = sum(event.losses) / len(event.losses) if event.losses else math.nan
             paths = f"{len(event.codes)} paths" if len(event.codes) != 1 else "1 path"
             return f"{event.phase} step {event.step + 1:,}: loss {loss:.4f}, {event.seconds:.2f} s, {paths}"
-        case SubnetEvaluated():
+        case events.SubnetEvaluated():
             accuracy = event.correct / event.images if event.images else 0.0
             return f"scored {event.code}: {accuracy:.4f} ({event.done:,} of {event.subnets:,})"
-        case TrainingDone():
+        case events.TrainingDone():
             return f"{event.phase} {event.step + 1:,}: {event.code} seed {event.seed}, accuracy {event.accuracy:.4f}"
-        case CandidateReplaced():
+        case events.CandidateReplaced():
             return f"{event.phase} step {event.step + 1:,}: candidate {event.removed} gave way to {event.added}"
-        case CheckpointSaved():
+        case events.CheckpointSaved():
             return f"{event.phase}: checkpoint after step {event.step:,}"
-        case Note():
+        case events.Note():
             return event.message
-        case UnknownEvent():
+        case events.UnknownEvent():
             return f"{event.kind} (unknown to this version)"
         case _:
             return _milestone(event)
@@ -70,33 +52,46 @@ def report_value(report: dict[str, Any], *keys: str) -> float | None:
 
 def _milestone(event: Event) -> str:
     match event:
-        case RunStarted():
+        case events.RunStarted():
             how = "continues" if event.continued else "starts"
-            return f"run {event.run} {how}: {len(event.phases)} phases, {event.passes:,} passes, pid {event.pid}"
-        case PhaseStarted():
-            return f"{event.phase} starts: {event.steps:,} steps of {event.paths_per_step:.3g} paths, {event.subspace}"
-        case PhaseReused():
-            return f"{event.phase} is there already ({event.key[:12]})"
-        case PhaseFinished():
-            return f"{event.phase} is done: loss {event.loss:.4f}"
-        case EvaluationStarted():
-            return f"scoring {event.subnets:,} sub-networks on {event.images:,} images, {event.done:,} done already"
-        case EvaluationFinished():
+            passes = f"{len(event.phases)} phases, {event.passes:,} sub-network passes"
+            others = {
+                "truth": f"{event.passes:,} trainings of one architecture each",
+                "evaluation": f"{event.passes:,} sub-networks to score",
+            }
+            return f"run {event.run} {how}: {others.get(event.run_kind, passes)}, pid {event.pid}"
+        case events.PhaseStarted():
+            continued = f", continued after step {event.first_step}" if event.first_step else ""
+            networks = f"{event.paths_per_step:.3g} sub-network{'s' if event.paths_per_step > 1 else ''} a step, "
+            return (
+                f"{event.phase}: {event.steps:,} steps, {'' if event.method == 'alone' else networks}"
+                f"{event.subspace}{continued}"
+            )
+        case events.PhaseReused():
+            return f"{event.phase}: there already ({event.key[:12]})"
+        case events.PhaseFinished():
+            return f"{event.phase}: done, loss {event.loss:.4f}"
+        case events.EvaluationStarted():
+            already = f" ({event.done:,} already)" if event.done else ""
+            return (
+                f"scoring {event.subnets:,} sub-networks{already}: BN calibrated on {event.calibration_images:,} training "
+                f"images, top-1 on {event.images:,} validation images"
+            )
+        case events.EvaluationFinished():
             return f"scored {event.subnets:,} sub-networks: {event.predictions}"
-        case RankSoFar():
-            figures = {"pearson": event.pearson, "kendall": event.kendall}
-            return f"rank of the first {event.scored:,}: {_rank(figures)}"
-        case RankMeasured():
-            return f"rank measured against {event.truth}: {_rank(event.report)}"
-        case RunFinished():
+        case events.RankSoFar():
+            known = f"({event.n:,} of {event.scored:,} scored sub-networks have a known truth)"
+            figures = read_figures({"pearson": event.pearson, "kendall": event.kendall})
+            titles: dict[Metric, str] = {"pearson": "Pearson r", "kendall": "Kendall tau"}
+            return f"rank so far: {', '.join(f'{titles[name]} {figures[name]:+.3f}' for name in figures)} {known}"
+        case events.RankMeasured():
+            figures = read_figures(event.report)
+            shown: tuple[Metric, ...] = ("pearson", "kendall")
+            told = ", ".join(f"{name} {figures[name].value:.3f}" if name in figures else f"{name} -" for name in shown)
+            return f"rank measured against {event.truth}: {told}"
+        case events.RunFinished():
             return "run finished"
-        case RunStopped():
+        case events.RunStopped():
             return f"run stopped: {event.reason} (exit code {event.exit_code})"
         case _:
             return type(event).__name__
-
-
-def _rank(report: dict[str, Any]) -> str:
-    figures = read_figures(report)
-    shown: tuple[Metric, ...] = ("pearson", "kendall")
-    return ", ".join(f"{name} {figures[name].value:.3f}" if name in figures else f"{name} -" for name in shown)

@@ -4,25 +4,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from kit.events import (
-    CandidateReplaced,
-    EvaluationFinished,
-    EvaluationStarted,
-    Event,
-    Note,
-    PhaseFinished,
-    PhaseReused,
-    PhaseStarted,
-    RankMeasured,
-    RankSoFar,
-    RunFinished,
-    RunStarted,
-    RunStopped,
-    StepDone,
-    SubnetEvaluated,
-    TrainingDone,
-    UnknownEvent,
-)
+from kit import events
+from kit.events import Event
 from kit.watch.run_state import EvaluationState, Outcome, PhaseState, RunState
 from kit.watch.series import Series
 
@@ -53,23 +36,23 @@ class RunFold:
 
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
-        self._start_event: RunStarted | None = None
+        self._start_event: events.RunStarted | None = None
         self._stop_reason = ""
         self._outcome: Outcome = "queued"
         self._phase: str | None = None
         self._passes = 0
         self._evaluation: EvaluationState | None = None
         self._accuracies = Series()
-        self._step: StepDone | None = None
+        self._step: events.StepDone | None = None
         self._loss: float | None = None
         self._seconds_per_pass: float | None = None
         self._seconds_per_step: float | None = None
         self._seconds_per_subnet: float | None = None
         self._data_share: float | None = None
-        self._ranks: list[RankMeasured] = []
-        self._ranks_so_far: deque[RankSoFar] = deque(maxlen=REMEMBERED)
-        self._replacements: deque[CandidateReplaced] = deque(maxlen=REMEMBERED)
-        self._notes: deque[Note] = deque(maxlen=REMEMBERED)
+        self._ranks: list[events.RankMeasured] = []
+        self._ranks_so_far: deque[events.RankSoFar] = deque(maxlen=REMEMBERED)
+        self._replacements: deque[events.CandidateReplaced] = deque(maxlen=REMEMBERED)
+        self._notes: deque[events.Note] = deque(maxlen=REMEMBERED)
         self._replaced = 0
         self._unknown = 0
         self._elapsed = 0.0
@@ -80,21 +63,21 @@ class RunFold:
         """Add one event. One that is not `sampled` moves the run forward but leaves no point in a curve."""
         self._tick(event)
         match event:
-            case StepDone():
+            case events.StepDone():
                 self._fold_step(event, sampled)
-            case SubnetEvaluated():
+            case events.SubnetEvaluated():
                 self._fold_subnet(event, sampled)
-            case TrainingDone():
+            case events.TrainingDone():
                 self._fold_training(event, sampled)
-            case RunStarted():
+            case events.RunStarted():
                 self._start(event)
-            case PhaseStarted() | PhaseReused() | PhaseFinished():
+            case events.PhaseStarted() | events.PhaseReused() | events.PhaseFinished():
                 self._fold_phase(event)
-            case EvaluationStarted() | EvaluationFinished():
+            case events.EvaluationStarted() | events.EvaluationFinished():
                 self._fold_evaluation(event)
-            case RunFinished() | RunStopped():
+            case events.RunFinished() | events.RunStopped():
                 self._end(event)
-            case UnknownEvent():
+            case events.UnknownEvent():
                 self._unknown += 1
             case _:
                 self._keep(event)
@@ -150,24 +133,24 @@ class RunFold:
 
     def _keep(self, event: Event) -> None:
         match event:
-            case CandidateReplaced():
+            case events.CandidateReplaced():
                 self._replacements.append(event)
-            case Note():
+            case events.Note():
                 self._notes.append(event)
-            case RankMeasured():
+            case events.RankMeasured():
                 self._ranks.append(event)
-            case RankSoFar():
+            case events.RankSoFar():
                 # Scoring that began anew makes what it had reached before obsolete.
                 while self._ranks_so_far and self._ranks_so_far[-1].scored >= event.scored:
                     self._ranks_so_far.pop()
                 self._ranks_so_far.append(event)
 
     def _tick(self, event: Event) -> None:
-        if self._updated is not None and not isinstance(event, RunStarted):
+        if self._updated is not None and not isinstance(event, events.RunStarted):
             self._elapsed += max(0.0, event.time - self._updated)
         self._updated = event.time
 
-    def _start(self, event: RunStarted) -> None:
+    def _start(self, event: events.RunStarted) -> None:
         self._started = event.time if self._started is None else self._started
         self._outcome, self._passes = "running", event.passes
         self._start_event, self._stop_reason = event, ""
@@ -175,25 +158,25 @@ class RunFold:
         self._phases = {name: known.get(name) or _Phase(PhaseState(name)) for name in event.phases}
         self._seconds_per_pass = self._seconds_per_step = self._seconds_per_subnet = None
 
-    def _end(self, event: RunFinished | RunStopped) -> None:
-        self._outcome = "finished" if isinstance(event, RunFinished) else "stopped"
-        self._stop_reason = event.reason if isinstance(event, RunStopped) else ""
+    def _end(self, event: events.RunFinished | events.RunStopped) -> None:
+        self._outcome = "finished" if isinstance(event, events.RunFinished) else "stopped"
+        self._stop_reason = event.reason if isinstance(event, events.RunStopped) else ""
 
-    def _fold_phase(self, event: PhaseStarted | PhaseReused | PhaseFinished) -> None:
+    def _fold_phase(self, event: events.PhaseStarted | events.PhaseReused | events.PhaseFinished) -> None:
         phase = self._of(event.phase)
-        if isinstance(event, PhaseStarted):
+        if isinstance(event, events.PhaseStarted):
             self._phase = event.phase
             names = ("key", "method", "epochs", "steps", "paths_per_step", "subspace")
             phase.change(status="running", step=event.first_step, **{name: getattr(event, name) for name in names})
             self._seconds_per_step = None
-        elif isinstance(event, PhaseFinished):
+        elif isinstance(event, events.PhaseFinished):
             phase.change(status="done", key=event.key, steps=event.steps, step=event.steps, loss=_finite(event.loss))
         else:
             status = "done" if phase.state.status == "done" else "reused"
             sizes = {"steps": event.steps, "step": event.steps, "paths_per_step": event.paths_per_step}
             phase.change(status=status, key=event.key, **sizes)
 
-    def _fold_step(self, event: StepDone, sampled: bool) -> None:
+    def _fold_step(self, event: events.StepDone, sampled: bool) -> None:
         phase = self._of(event.phase)
         # A log whose beginning was not read yet: the phase runs, whatever its size.
         self._phase, self._step, self._loss = event.phase, event, _mean(event.losses)
@@ -210,7 +193,7 @@ class RunFold:
                 phase.losses.add(event.step + 1, self._loss)
             phase.rates.add(event.step + 1, event.learning_rate)
 
-    def _fold_training(self, event: TrainingDone, sampled: bool) -> None:
+    def _fold_training(self, event: events.TrainingDone, sampled: bool) -> None:
         phase = self._of(event.phase)
         self._phase, self._loss = event.phase, _finite(event.loss)
         phase.change(status="running", step=event.step + 1)
@@ -219,8 +202,8 @@ class RunFold:
         if sampled and self._loss is not None:
             phase.losses.add(event.step + 1, self._loss)
 
-    def _fold_evaluation(self, event: EvaluationStarted | EvaluationFinished) -> None:
-        if isinstance(event, EvaluationStarted):
+    def _fold_evaluation(self, event: events.EvaluationStarted | events.EvaluationFinished) -> None:
+        if isinstance(event, events.EvaluationStarted):
             previous = self._evaluation if event.done else None
             if previous is None:
                 self._accuracies = Series()
@@ -237,7 +220,7 @@ class RunFold:
             values = {**base.__dict__, "finished": True, "done": event.subnets, "subnets": event.subnets}
             self._evaluation = EvaluationState(**values)
 
-    def _fold_subnet(self, event: SubnetEvaluated, sampled: bool) -> None:
+    def _fold_subnet(self, event: events.SubnetEvaluated, sampled: bool) -> None:
         base = self._evaluation or EvaluationState(event.subnets)
         accuracy = event.correct / event.images if event.images > 0 else 0.0
         scored = (event.code, accuracy)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import NoReturn, Protocol
+from typing import ClassVar, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,31 +145,30 @@ class Not:
 
 
 @dataclass(frozen=True)
-class Both:
+class _Joined:
+    parts: tuple["Filter", ...]
+
+    word: ClassVar[str]
+    join: ClassVar[np.ufunc]
+
+    def mask(self, rows: Rows) -> Mask:
+        kept: Mask = self.join.reduce([part.mask(rows) for part in self.parts])
+        return kept
+
+    def __str__(self) -> str:
+        return f" {self.word} ".join(f"({part})" for part in self.parts)
+
+
+class Both(_Joined):
     """What matches all."""
 
-    parts: tuple["Filter", ...]
-
-    def mask(self, rows: Rows) -> Mask:
-        kept: Mask = np.logical_and.reduce([part.mask(rows) for part in self.parts])
-        return kept
-
-    def __str__(self) -> str:
-        return " and ".join(f"({part})" for part in self.parts)
+    word, join = "and", np.logical_and
 
 
-@dataclass(frozen=True)
-class Either:
+class Either(_Joined):
     """What matches at least one."""
 
-    parts: tuple["Filter", ...]
-
-    def mask(self, rows: Rows) -> Mask:
-        kept: Mask = np.logical_or.reduce([part.mask(rows) for part in self.parts])
-        return kept
-
-    def __str__(self) -> str:
-        return " or ".join(f"({part})" for part in self.parts)
+    word, join = "or", np.logical_or
 
 
 Filter = Number | Depths | Text | Not | Both | Either
@@ -179,19 +178,18 @@ Filter = Number | Depths | Text | Not | Both | Either
 def parse_filter(text: str) -> Filter | None:
     """The filter that `text` says; None for an empty one. Raises `FilterError`."""
     parser = _Parser(text)
-    return None if parser.at_end else parser.whole()
+    return None if parser.next.kind == "end" else parser.whole()
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
+    """Of a quoted token with its quotes, so that it is never taken for another one."""
     position: int
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    at = 0
-    while match := _TOKEN.match(text, at):
+    for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         assert kind is not None
         position = match.start(kind) + 1
@@ -200,7 +198,6 @@ def _tokens(text: str) -> Iterator[_Token]:
             raise FilterError(wanted, position)
         if kind != "comma":
             yield _Token(kind, match[kind], position)
-        at = match.end()
     yield _Token("end", "", len(text.rstrip()) + 1)
 
 
@@ -208,126 +205,97 @@ class _Parser:
     """Recursive descent: or, and, not, brackets, comparisons, in rising strength."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
-        self._at = 0
+        self._tokens = iter(list(_tokens(text)))
+        self.next = next(self._tokens)
         self._depth = 0
-
-    @property
-    def at_end(self) -> bool:
-        return self._next.kind == "end"
-
-    @property
-    def _next(self) -> _Token:
-        return self._tokens[self._at]
-
-    def _take(self) -> _Token:
-        token = self._next
-        self._at += token.kind != "end"
-        return token
-
-    def _takes(self, word: str) -> bool:
-        token = self._next
-        if token.kind in ("word", "bracket") and token.text.lower() == word:
-            self._at += 1
-            return True
-        return False
 
     def whole(self) -> Filter:
         result = self._either()
-        if not self.at_end:
-            if self._next.text == ")":
-                self._refuse("there is no ( for this )")
-            self._refuse(f"expected 'and' or 'or', found {self._next.text!r}")
+        if self.next.text == ")":
+            self._refuse("there is no ( for this )")
+        if self.next.kind != "end":
+            self._refuse(f"expected 'and' or 'or', found {self.next.text!r}")
         return result
 
     def _either(self) -> Filter:
-        parts = [self._both()]
-        while self._takes("or"):
-            parts.append(self._both())
-        return parts[0] if len(parts) == 1 else Either(tuple(parts))
+        return self._joined(Either, self._both)
 
     def _both(self) -> Filter:
-        parts = [self._single()]
-        while self._takes("and"):
-            parts.append(self._single())
-        return parts[0] if len(parts) == 1 else Both(tuple(parts))
+        return self._joined(Both, self._single)
+
+    def _joined(self, kind: type[Both | Either], part: Callable[[], Filter]) -> Filter:
+        parts = [part()]
+        while self._takes(kind.word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
     def _single(self) -> Filter:
         self._depth += 1
         if self._depth > DEEPEST:
             self._refuse(f"more than {DEEPEST} brackets inside each other")
-        try:
-            if self._takes("not"):
-                return Not(self._single())
-            opened = self._next.position
-            if self._takes("("):
-                inner = self._either()
-                if not self._takes(")"):
-                    self._refuse(f"the ( at {opened} is not closed")
-                return inner
-            return self._comparison()
-        finally:
-            self._depth -= 1
+        opened = self.next.position
+        if self._takes("not"):
+            found: Filter = Not(self._single())
+        elif self._takes("("):
+            found = self._either()
+            if not self._takes(")"):
+                self._refuse(f"the ( at {opened} is not closed")
+        else:
+            found = self._comparison()
+        self._depth -= 1
+        return found
 
     def _comparison(self) -> Filter:
-        token = self._next
-        name = token.text.lower()
+        name = self.next.text.lower()
         field = ALIASES.get(name, name)
-        if token.kind != "word" or field not in FIELDS:
-            found = f"found {token.text!r}" if token.text else "the filter ends here"
+        if field not in FIELDS:
+            found = f"found {self.next.text!r}" if name else "the filter ends here"
             self._refuse(f"expected one of {', '.join(FIELDS)}; {found}")
         self._take()
-        if field == "front" and self._next.kind != "operator":
+        if field == "front" and self.next.kind != "operator":
             return Number("front", "=", 1.0)
-        operator = self._operator(field)
+        allowed = ("=", "!=", "~") if field in TEXTS else tuple(_OPERATORS)
+        operator = _SAME.get(self.next.text, self.next.text)
+        self._expect(operator in allowed, f"{' '.join(allowed)} after {field}")
         if field == "depths":
             return Depths(operator, self._four_depths())
         if field in TEXTS:
-            return Text(field, operator, self._pattern(field))
+            pattern = self._expect(self.next.kind in ("word", "quoted"), f"what {field} should hold")
+            return Text(field, operator, pattern.text[1:-1] if pattern.kind == "quoted" else pattern.text)
         return Number(field, operator, self._number(field))
 
-    def _operator(self, field: str) -> str:
-        token = self._next
-        allowed = ("=", "!=", "~") if field in TEXTS else tuple(_OPERATORS)
-        operator = _SAME.get(token.text, token.text)
-        if token.kind != "operator" or operator not in allowed:
-            self._refuse(f"expected {' '.join(allowed)} after {field}" + self._found())
-        self._take()
-        return operator
-
     def _number(self, field: str) -> float:
-        match = _NUMBER.fullmatch(self._next.text) if self._next.kind == "word" else None
-        if match is None:
-            self._refuse(f"expected a number to compare {field} with" + self._found())
-        value = float(match[1]) * SUFFIXES.get(match[2], 1.0)
+        match = _NUMBER.fullmatch(self.next.text)
+        value = float(match[1]) * SUFFIXES.get(match[2], 1.0) if match else 0.0
         if not math.isfinite(value):
             self._refuse("this number is too large")
-        self._take()
+        self._expect(match is not None, f"a number to compare {field} with")
         return value
 
     def _four_depths(self) -> tuple[int, ...]:
         values: list[int] = []
-        while len(values) < STAGES:
-            token = self._next
-            if token.kind != "word" or not re.fullmatch(r"[\d*]+", token.text, re.ASCII):
-                missing = STAGES - len(values)
-                self._refuse(f"expected {missing} more depth{'s' if missing > 1 else ''} (or * for any)" + self._found())
+        while (missing := STAGES - len(values)) > 0:
+            digits = self.next.text
             # `3463` is as good as `3 4 6 3`.
-            if len(values) + len(token.text) > STAGES:
+            good = re.fullmatch(r"[\d*]+", digits, re.ASCII)
+            if good and len(digits) > missing:
                 self._refuse(f"depths are {STAGES} digits, one per stage")
-            values += [ANY if digit == "*" else int(digit) for digit in token.text]
-            self._take()
+            self._expect(good is not None, f"{missing} more depth{'s' if missing > 1 else ''} (or * for any)")
+            values += [ANY if digit == "*" else int(digit) for digit in digits]
         return tuple(values)
 
-    def _pattern(self, field: str) -> str:
-        token = self._next
-        if token.kind not in ("word", "quoted"):
-            self._refuse(f"expected what {field} should hold" + self._found())
-        self._take()
-        return token.text[1:-1] if token.kind == "quoted" else token.text
+    def _take(self) -> _Token:
+        taken, self.next = self.next, next(self._tokens)
+        return taken
 
-    def _found(self) -> str:
-        return f", found {self._next.text!r}" if self._next.text else ""
+    def _takes(self, word: str) -> bool:
+        return self.next.text.lower() == word and bool(self._take())
+
+    def _expect(self, good: bool, expected: str) -> _Token:
+        """Take the next token. Refused unless it is `good`."""
+        if not good:
+            self._refuse(f"expected {expected}" + (f", found {self.next.text!r}" if self.next.text else ""))
+        return self._take()
 
     def _refuse(self, message: str) -> NoReturn:
-        raise FilterError(message, self._next.position)
+        raise FilterError(message, self.next.position)

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -287,17 +287,6 @@ KINDS = {
         EvaluationStarted, SubnetEvaluated, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
     )
 }  # fmt: skip
-
-
-def read_events(path: Path) -> Iterator[Event]:
-    """The events of a log, oldest first; a missing log has none, a torn last line is skipped."""
-    if not path.exists():
-        return
-    with storage_errors("read", path), path.open("rb") as file:
-        for line in file:
-            event = from_line(line)
-            if event is not None:
-                yield event
 
 
 class EventLog:

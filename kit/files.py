@@ -120,6 +120,15 @@ class GrowingFile:
         return data, is_another
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Time and size of a file, which tell that it was changed; zeros when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -156,29 +156,6 @@ def write_predictions(path: str | Path, pool: Pool, accuracies: Iterable[float] 
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def check_predictions(predictions: Pool, pool: Pool) -> None:
-    """Raise `InputError` unless `predictions` has exactly the pool's names, codes and order."""
-    expected, found = (
-        dict(zip(pool.names, pool.codes, strict=True)),
-        dict(zip(predictions.names, predictions.codes, strict=True)),
-    )
-    known, given = set(pool.codes), set(predictions.codes)
-    names = {code: name for name, code in expected.items()}
-    problems = {
-        "missing": [name for name, code in expected.items() if code not in given],
-        "extra": [name for name, code in found.items() if code not in known],
-        "renamed": [f"{names[code]} -> {name}" for name, code in found.items() if code in known and names[code] != name],
-    }
-    message = "; ".join(f"{len(what)} {problem} ({_some(what)})" for problem, what in problems.items() if what)
-    if message:
-        raise InputError(f"the predictions do not fit the pool: {message}", hint="keep the pool's names and codes")
-    if predictions.names != pool.names:
-        at = next(i for i, pair in enumerate(zip(predictions.names, pool.names, strict=True)) if pair[0] != pair[1])
-        raise InputError(
-            f"entry {at + 1} is {predictions.names[at]!r}, the pool has {pool.names[at]!r} there: keep its order"
-        )
-
-
 def read_document(path: Path) -> Any:
     """A JSON value from a plain or gzip-compressed file; a repeated key or bad JSON is an `InputError`."""
     with storage_errors("read", path):

@@ -1,9 +1,9 @@
 """Whether a process works on a run: who holds the lock, and which process that is."""
 
 import os
-from pathlib import Path
 
 from kit.errors import StorageError
+from kit.files import stamp
 from kit.run_dir import RunDirectory
 
 
@@ -20,7 +20,7 @@ class Liveness:
             self._crashed_at = None
             return outcome
         # A process that takes over writes its id into the lock file; until then nobody needs to look again.
-        signature = tuple(_stamp(path) for path in (self.run.lock, self.run.events))
+        signature = tuple(stamp(path) for path in (self.run.lock, self.run.events))
         if signature == self._crashed_at:
             return "crashed"
         if self.run.is_locked:
@@ -61,11 +61,3 @@ def check_may_signal(run: RunDirectory, pid: int | None) -> int:
             hint="it may run on another machine or belong to another user; stop it there",
         ) from error
     return pid
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_mtime_ns, status.st_size)

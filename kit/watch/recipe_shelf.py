@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from kit.errors import InputError, KitError
+from kit.files import stamp
 from kit.recipe import (
     Setting,
     load_recipe,
@@ -73,7 +74,7 @@ class RecipeShelf:
     def look(self, folders: Sequence[Path], extra: Sequence[Path], run: RunDirectory | None) -> tuple[Entry, ...]:
         """All recipes and profiles: shipped ones first, then files in `folders` and `extra`, then those of the run."""
         places = [*_shipped(), *_own(folders, extra), *_of_run(run)]
-        signature = [(kind, argument, origin, path, _stamp(path)) for kind, argument, origin, path in places]
+        signature = [(kind, argument, origin, path, stamp(path)) for kind, argument, origin, path in places]
         if signature != self._signature:
             self._entries = tuple(_entry(*place) for place in places)
             self._signature = signature
@@ -163,14 +164,6 @@ def _read(path: Path) -> str:
             return file.read(MAX_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_mtime_ns, status.st_size)
 
 
 def _entry(kind: Kind, argument: str, origin: str, path: Path) -> Entry:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from event_logs import read_events
 
 from kit.cli.main import main
-from kit.events import Event, read_events
+from kit.events import Event
 
 PROFILE = """
 name = "tiny"
@@ -105,7 +106,7 @@ class Small:
 
     @property
     def events(self) -> list[Event]:
-        return list(read_events(self.run / "events.jsonl"))
+        return read_events(self.run / "events.jsonl")
 
     def arguments(self, *options: str, runs: Path | None = None) -> list[str]:
         where = ["--profile", str(self.profile), "--runs", str(runs or self.runs)]

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from event_logs import read_events
 
-from kit.events import EvaluationFinished, RunFinished, RunStarted, StepDone, SubnetEvaluated, TrainingDone, read_events
+from kit.events import EvaluationFinished, RunFinished, RunStarted, StepDone, SubnetEvaluated, TrainingDone
 from kit.pool import load_pool
 from kit.recipe import load_profile
 from kit.run_dir import RunDirectory
@@ -65,7 +66,7 @@ def test_an_evaluation_has_a_log_of_its_own(trained, kit, tmp_path):
     kept = {run.id: run.events.read_bytes() for run in found}
     assert kit(*command, "--pool", str(pool)).code == 0
     assert {run.id: run.events.read_bytes() for run in found} == kept
-    events = list(read_events(run.events))
+    events = read_events(run.events)
     assert isinstance(events[-2], EvaluationFinished) and isinstance(events[-1], RunFinished)
     assert contents(trained.run) == before
     assert kit("runs", "remove", run.id, "--runs", str(trained.runs)).code == 0

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import pytest
+from event_logs import read_events
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from kit.costs import costs
 from kit.errors import StorageError
-from kit.events import PhaseStarted, RunStarted, StepDone, read_events
+from kit.events import PhaseStarted, RunStarted, StepDone
 from kit.methods import METHODS, Method, Path, Phase, Sampler
 from kit.randomness import derive_random
 

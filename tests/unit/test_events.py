@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from event_logs import read_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from kit.events import (
     StepDone,
     UnknownEvent,
     from_line,
-    read_events,
     to_line,
 )
 
@@ -113,10 +113,6 @@ def log(tmp_path):
 
 def steps(path):
     return [event.step for event in read_events(path)]
-
-
-def test_a_missing_log_has_no_events(tmp_path):
-    assert list(read_events(tmp_path / "none")) == []
 
 
 def test_reopening_appends(log):

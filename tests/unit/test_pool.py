@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InputError, StorageError
-from kit.pool import Pool, check_predictions, draw_pool, load_pool, write_predictions
+from kit.pool import Pool, draw_pool, load_pool, write_predictions
 from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError
 
 PUBLIC_POOL = Path(__file__).parents[3] / "shared" / "data" / "CVPR_2022_NAS_Track1_test.json.gz"
@@ -171,23 +171,6 @@ def test_what_cannot_be_opened_is_a_storage_error(tmp_path):
     for path in (tmp_path, tmp_path / "absent.json", tmp_path / "absent" / "pool.json.gz"):
         with pytest.raises(StorageError, match=str(path)):
             load_pool(path)
-
-
-def test_predictions_must_have_the_pools_entries():
-    pool = draw_pool(PUBLISHED, 6, seed=0)
-    check_predictions(pool.with_accuracies([0.5] * 6), pool)
-    other = draw_pool(PUBLISHED, 6, seed=1)
-    cases = {
-        "1 missing (arch6)": pool.head(5),
-        "1 extra (new)": Pool((*pool.names, "new"), (*pool.architectures, other.architectures[0])),
-        "1 renamed (arch1 -> first)": Pool(("first", *pool.names[1:]), pool.architectures),
-        "6 missing (arch1, arch2, arch3, ...)": other,
-        "order": Pool(pool.names[::-1], pool.architectures[::-1]),
-    }
-    for message, predictions in cases.items():
-        with pytest.raises(InputError) as caught:
-            check_predictions(predictions, pool)
-        assert message in str(caught.value)
 
 
 def test_a_subset_keeps_the_order_and_refuses_strangers():

@@ -14,7 +14,7 @@ from kit.submission.checks import origin, predictions, structure, weights
 from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Finding, Problem, Rule, select_rules
 
-__all__ = ["CheckReport", "Finding", "check_archive", "rule_ids"]
+__all__ = ["CheckReport", "Finding", "check_archive"]
 
 MODULES = (structure, predictions, weights, origin)  # imported, because importing registers their rules
 MAX_FINDINGS = 20
@@ -51,11 +51,6 @@ def check_archive(path: Path, *, skip: Collection[str] = (), rules: str | None =
     with Archive(Path(path)) as archive, np.errstate(all="ignore"):
         submission = Submission(archive)
         return CheckReport(tuple(finding for rule in chosen for finding in _run(rule, submission)))
-
-
-def rule_ids(rules: str | None = None) -> list[str]:
-    """The ids that `--skip` knows."""
-    return [rule.id for rule in select_rules(rules, ())]
 
 
 def _run(rule: Rule, submission: Submission) -> Iterator[Finding]:

@@ -34,7 +34,8 @@ def clean_events(lines: Iterable[bytes | str]) -> Iterator[bytes]:
         if event is None or isinstance(event, UnknownEvent):
             continue
         known = ("kind", *event.__dataclass_fields__)
-        content = {name: value for name, value in json.loads(line).items() if name in known}
+        told = json.loads(line if isinstance(line, str) else line.decode("utf-8", "replace"))
+        content = {name: value for name, value in told.items() if name in known}
         if "pid" in content:
             content["pid"] = 0
         if "predictions" in content:

@@ -206,6 +206,15 @@ def test_any_flipped_byte_is_found(packed: Path, data: st.DataObject, tmp_path: 
     assert not check_archive(tmp_path / "a.tar").ok
 
 
+def test_a_byte_of_the_log_that_is_no_text_is_found(packed: Path, tmp_path: Path) -> None:
+    changed = bytearray(packed.read_bytes())
+    with Archive(packed) as archive:
+        entry, log = archive.entries[layout.EVENTS], archive.read(layout.EVENTS)
+    changed[entry.offset + log.index(b"width digits") + 3] ^= 0x80
+    (tmp_path / "a.tar").write_bytes(changed)
+    assert not check_archive(tmp_path / "a.tar").ok
+
+
 def test_any_flipped_byte_of_the_first_header_is_found(packed: Path, tmp_path: Path) -> None:
     """The sample above rarely meets headers, and the first one decides whether the file is an archive at all."""
     original = packed.read_bytes()

@@ -224,7 +224,7 @@ def _is_canonical(event: Event, line: bytes) -> bool:
 
 def _has_only_its_fields(event: Event, line: bytes) -> bool:
     """An older kit may have written fewer."""
-    names: set[str] = json.loads(line).keys() - {"kind"}
+    names: set[str] = json.loads(line.decode("utf-8", "replace")).keys() - {"kind"}
     return names <= event.__dataclass_fields__.keys()
 
 

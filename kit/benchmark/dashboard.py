@@ -1,6 +1,5 @@
 """Times the dashboard as a user has it: a process in a pseudo-terminal, a long log, a long table, keys pressed."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +11,7 @@ import subprocess
 import tempfile
 import termios
 import time
-from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,9 @@ FILTER = b"acc > .7 and macs < 2G and depths = 3 4 * 3 or code ~ 77"
 class Terminal:
     """A `kit` process behind a pseudo-terminal, and what it has written there."""
 
-    def __init__(self, arguments: list[str], size: tuple[int, int] = SIZE) -> None:
+    def __init__(self, arguments: list[str]) -> None:
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
@@ -70,7 +69,13 @@ class Terminal:
         tail = seen[-500:].decode("utf-8", "replace")
         raise StorageError(f"the dashboard did not show {text.decode()!r} within {PATIENCE:.0f} s: {tail!r}")
 
-    def settle(self, seconds: float = PATIENCE) -> None:
+    def drain(self, seconds: float) -> None:
+        """Take what is painted for some time."""
+        deadline = time.monotonic() + seconds
+        while (rest := deadline - time.monotonic()) > 0:
+            self.read(min(rest, 0.1))
+
+    def settle(self, seconds: float) -> None:
         """Wait until nothing is painted any more."""
         deadline = time.monotonic() + seconds
         while self.read(0.5) and time.monotonic() < deadline:
@@ -107,11 +112,11 @@ def benchmark_dashboard(*, events: int, rows: int, seconds: float) -> dict[str, 
         write_run(runs / "bench", events=events, rows=rows)
         run = RunDirectory(runs / "bench")
         result: dict[str, Any] = {"events": events, "log_bytes": run.events.stat().st_size, "rows": rows}
-        empty = _first_paint(runs / "nothing-here", [], b"no runs in")
+        terminal = Terminal(["dashboard", "--runs", str(runs / "nothing-here")])
+        result["first_paint_empty_seconds"] = terminal.wait_for(b"no runs in")
+        terminal.close()
         with run.locked():
-            result |= {"first_paint_empty_seconds": empty[0], **_open_long_log(runs, run, seconds)}
-            result |= _press_keys(runs)
-    return result
+            return result | _open_long_log(runs, run, seconds) | _press_keys(runs)
 
 
 def write_run(path: Path, *, events: int, rows: int) -> None:
@@ -170,43 +175,27 @@ def _step(step: int, codes: tuple[str, ...]) -> StepDone:
     )
 
 
-def _first_paint(runs: Path, arguments: list[str], text: bytes) -> tuple[float, Terminal]:
-    terminal = Terminal(["dashboard", *arguments, "--runs", str(runs)])
-    seconds = terminal.wait_for(text)
-    if not arguments:
-        terminal.close()
-    return seconds, terminal
-
-
 def _open_long_log(runs: Path, run: RunDirectory, seconds: float) -> dict[str, Any]:
     """Open the run, read all of its log, then watch it grow by two steps a second."""
-    first, terminal = _first_paint(runs, ["bench"], b"loss over passes")
+    terminal = Terminal(["dashboard", "bench", "--runs", str(runs)])
     process = psutil.Process(terminal.process.pid)
-    first_cpu = _cpu(process)
+    found: dict[str, Any] = {"first_paint_seconds": terminal.wait_for(b"loss over passes")}
+    found["first_paint_cpu_seconds"] = _cpu(process)
     # The list of runs and the screen of the run read it once each.
     while process.io_counters().read_chars < 2 * run.events.stat().st_size and time.monotonic() - terminal.started < 120:
-        _drain(terminal, 0.2)
-    read = time.monotonic() - terminal.started
-    _drain(terminal, 3.0)
+        terminal.drain(0.2)
+    found["whole_log_seconds"] = time.monotonic() - terminal.started
+    terminal.drain(3.0)
     codes = json.loads(run.events.open().readlines(1 << 16)[-1])["codes"]
-    number = 10_000_000
     before, begin = _cpu(process), time.monotonic()
     with EventLog(run.events) as log:
-        while time.monotonic() - begin < seconds:
+        for number in count(10_000_000):
+            if time.monotonic() - begin >= seconds:
+                break
             log.append(_step(number, tuple(codes)))
-            number += 1
-            _drain(terminal, 0.5)
-    load = (_cpu(process) - before) / (time.monotonic() - begin)
-    peak = _peak_bytes(process)
-    code = terminal.close()
-    return {
-        "first_paint_seconds": first,
-        "first_paint_cpu_seconds": first_cpu,
-        "whole_log_seconds": read,
-        "peak_bytes": peak,
-        "watching_load": load,
-        "exit_code": code,
-    }
+            terminal.drain(0.5)
+    found["watching_load"] = (_cpu(process) - before) / (time.monotonic() - begin)
+    return {**found, "peak_bytes": _peak_bytes(process), "exit_code": terminal.close()}
 
 
 def _press_keys(runs: Path) -> dict[str, Any]:
@@ -214,7 +203,7 @@ def _press_keys(runs: Path) -> dict[str, Any]:
     terminal = Terminal(["dashboard", "bench", "--runs", str(runs), "--screen", "architectures"])
     terminal.wait_for(b"on the Pareto front")
     terminal.settle(20)
-    moves = [b"\x1b[B"] * 10 + [b"\x1b[6~"] * 5 + [b"G", b"\x1b[A", b"\x1b[5~", b"g", b"\x1b[B"]
+    moves = [b"\x1b[B"] * 24 + [b"\x1b[6~"] * 5 + [b"G", b"\x1b[A", b"\x1b[5~", b"g", b"\x1b[B"]
     sorts = [b"o"] * 6 + [b"r", b"r", b"f", b"f"]
     typed = [bytes([byte]) for byte in FILTER]
     times = {"key": [terminal.press(key) for key in moves], "sort": [terminal.press(key) for key in sorts]}
@@ -228,12 +217,6 @@ def _press_keys(runs: Path) -> dict[str, Any]:
     return result
 
 
-def _drain(terminal: Terminal, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (rest := deadline - time.monotonic()) > 0:
-        terminal.read(min(rest, 0.1))
-
-
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
@@ -241,13 +224,5 @@ def _cpu(process: psutil.Process) -> float:
 
 def _peak_bytes(process: psutil.Process) -> int:
     """The most memory it had resident so far."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in _status_lines(process.pid):
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return int(process.memory_info().rss)
-
-
-def _status_lines(pid: int) -> Iterator[str]:
-    with Path(f"/proc/{pid}/status").open(encoding="utf-8") as file:
-        yield from file
+    with Path(f"/proc/{process.pid}/status").open(encoding="utf-8") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

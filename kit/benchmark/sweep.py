@@ -46,22 +46,18 @@ def benchmark_sweep(
     changed = int((_predictions_by_tree(network, chosen, images) != expected).sum())
     folded = replace(images, fold=True)
     refolded = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
-    found = measure(
-        [
-            timed(lambda: list(evaluate_architectures(network, chosen, images))),
-            timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
-            timed(lambda: list(evaluate_prefix_tree(network, chosen, folded))),
-        ],
-        repeats=repeats,
-        seconds=seconds,
-        warm=False,  # the predictions were
-    )
+    ways = [
+        timed(lambda: list(evaluate_architectures(network, chosen, images))),
+        timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
+        timed(lambda: list(evaluate_prefix_tree(network, chosen, folded))),
+    ]
+    found = measure(ways, repeats=repeats, seconds=seconds, warm=False)  # the predictions were the warm-up
     sizes = growth(network, pool, profile)
-    counted = {name: sizes[-1][name] for name in ("macs_one_by_one", "macs_tree")}
+    whole = sizes[-1]
     work = (calibration + validation) * batch
     subset_macs = tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution))
     per_image = profile.calibration.batches * profile.calibration.batch_size + 50_000
-    hours = found.seconds(1) / (subset_macs * work) * counted["macs_tree"] * per_image / 3600
+    hours = found.seconds(1) / (subset_macs * work) * whole["macs_tree"] * per_image / 3600
     return {
         "profile": profile.name,
         "subnets": len(chosen),
@@ -76,29 +72,23 @@ def benchmark_sweep(
         "predictions": expected.numel(),
         "folding": {**found.ratio(1, 2).document(), "seconds": found.seconds(2), "changed_predictions": refolded},
         "pool_subnets": len(pool),
-        **counted,
-        "macs_ratio": counted["macs_one_by_one"] / counted["macs_tree"],
+        "macs_one_by_one": whole["macs_one_by_one"],
+        "macs_tree": whole["macs_tree"],
+        "macs_ratio": whole["ratio"],
         "growth": sizes,
         "estimate_full_pool_hours": hours,
     }
 
 
-def count_pool(network: ElasticResNet, architectures: tuple[Architecture, ...], profile: Profile) -> dict[str, int]:
-    """Multiply-adds per image of a whole pool at the profile's resolution, both ways."""
-    units = plan_units(network, architectures)
-    return {
-        "macs_one_by_one": pool_costs([each.code for each in architectures], profile.scale).total_macs,
-        "macs_tree": sum(tree_macs(grow(enumerate(unit.architectures)), profile.scale) for unit in units),
-    }
-
-
 def growth(network: ElasticResNet, pool: Pool, profile: Profile) -> list[dict[str, Any]]:
-    """`count_pool` for the first 100, 1,000, 10,000, ... architectures of a pool and for all of it."""
-    sizes = [size for size in (100, 1_000, 10_000, 100_000) if size < len(pool)]
+    """Multiply-adds per image at the profile's resolution, both ways, of the first 100, 1,000, ... of a pool and of all."""
     rows: list[dict[str, Any]] = []
-    for size in [*sizes, len(pool)]:
-        counted = count_pool(network, pool.architectures[:size], profile)
-        rows.append({"subnets": size, **counted, "ratio": counted["macs_one_by_one"] / counted["macs_tree"]})
+    for size in [*(size for size in (100, 1_000, 10_000, 100_000) if size < len(pool)), len(pool)]:
+        architectures = pool.architectures[:size]
+        alone = pool_costs([each.code for each in architectures], profile.scale).total_macs
+        units = plan_units(network, architectures)
+        tree = sum(tree_macs(grow(enumerate(unit.architectures)), profile.scale) for unit in units)
+        rows.append({"subnets": size, "macs_one_by_one": alone, "macs_tree": tree, "ratio": alone / tree})
     return rows
 
 
@@ -139,12 +129,11 @@ def _one_variant(pool: Pool, count: int) -> list[Architecture]:
 def _images(
     generator: torch.Generator, *, batch: int, resolution: int, calibration: int, validation: int
 ) -> EvaluationImages:
-    def draw() -> Tensor:
-        return torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
-
+    shape = (batch, 3, resolution, resolution)
     labels = torch.randint(0, 10, (batch,), generator=generator)
+    drawn = [torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for _ in range(calibration + validation)]
     return EvaluationImages(
-        calibration=[draw() for _ in range(calibration)],
-        validation=[Batch(draw(), labels) for _ in range(validation)],
+        calibration=drawn[:calibration],
+        validation=[Batch(images, labels) for images in drawn[calibration:]],
         prepare=lambda images: images.float().sub_(128).div_(64),
     )

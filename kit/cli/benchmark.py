@@ -33,42 +33,12 @@ def _interval(row: dict[str, Any], name: str = "ratio") -> str:
     return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
 
 
-@app.command("elastic")
-def elastic(
-    profile: ProfileOption = "imagenet",
-    batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
-    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: 112, or the profile's.")] = None,
-    architectures: Annotated[int, typer.Option("--architectures", min=1)] = 5,
-    repeats: RepeatsOption = 5,
-    seconds: SecondsOption = 120.0,
-    json: JsonOption = False,
-) -> None:
-    """Forward pass of the elastic network against timm's plain network of the same shape."""
-    from kit.benchmark.elastic import benchmark_elastic
-    from kit.recipe import load_profile
-
-    chosen = load_profile(profile)
-    size = resolution or min(112, chosen.resolution)
-    narrate(f"{architectures} architectures of {profile}, {batch} images of {size} x {size}, {repeats} pairs each or more")
-    result = _run(
-        benchmark_elastic,
-        chosen,
-        batch=batch,
-        resolution=size,
-        architectures=architectures,
-        repeats=repeats,
-        seconds=seconds,
-    )
+def _print_all(found: dict[str, Any], json: bool) -> None:
+    width = max(map(len, found))
     if json:
-        print_json(result)
-        return
-    rows = [
-        [row["code"], f"{row['elastic_seconds']:.4f}", f"{row['plain_seconds']:.4f}", f"{row['ratio']:.3f}"]
-        for row in result["architectures"]
-    ]
-    print_table(["architecture", "elastic s", "plain s", "ratio"], rows, right=(1, 2, 3))
-    same = "bitwise equal" if result["identical"] else "NOT equal"
-    print_text(f"\nmedian ratio {_interval(result)} on {result['threads']} threads; outputs {same}")
+        print_json(found)
+    else:
+        print_text("\n".join(f"{key:<{width}}  {value}" for key, value in found.items()))
 
 
 @app.command("sweep")
@@ -104,11 +74,7 @@ def sweep(
         repeats=repeats,
         seconds=seconds,
     )
-    if json:
-        print_json(result)
-        return
-    width = max(map(len, result))
-    print_text("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
+    _print_all(result, json)
 
 
 @app.command("workers")
@@ -172,39 +138,6 @@ def step(
     print_table(columns, rows, right=range(1, 6))
 
 
-@app.command("candidates")
-def candidates(
-    profile: ProfileOption = "nano",
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: the profile's.")] = None,
-    resolution: Annotated[int | None, typer.Option("--resolution", min=8, help="Default: the profile's.")] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="A round.")] = 5,
-    repeats: RepeatsOption = 3,
-    seconds: SecondsOption = 60.0,
-    json: JsonOption = False,
-) -> None:
-    """Upkeep of the constraint candidates against a CPT step."""
-    from kit.benchmark.candidates import benchmark_candidates
-    from kit.recipe import load_profile
-
-    chosen = load_profile(profile)
-    result = _run(
-        benchmark_candidates,
-        chosen,
-        batch=batch or chosen.training.batch_size,
-        resolution=resolution or chosen.resolution,
-        steps=steps,
-        repeats=repeats,
-        seconds=seconds,
-    )
-    if json:
-        print_json(result)
-        return
-    print_text(
-        f"a step takes {result['step_seconds'] * 1e3:.1f} ms, their upkeep {result['upkeep_seconds'] * 1e3:.2f} ms: "
-        f"{result['share']:.2%} ({result['repeats']} rounds, batch {result['batch']}, {result['threads']} threads)"
-    )
-
-
 @app.command("dashboard")
 def dashboard(
     events: Annotated[int, typer.Option("--events", min=1, help="Events in the log that is opened.")] = 1_000_000,
@@ -217,8 +150,4 @@ def dashboard(
 
     narrate(f"a log of {events:,} events, a table of {rows:,} rows, {seconds:.0f} s of watching; takes a minute or two")
     result = benchmark_dashboard(events=events, rows=rows, seconds=seconds)
-    if json:
-        print_json(result)
-        return
-    width = max(map(len, result))
-    print_text("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
+    _print_all(result, json)

@@ -1,18 +1,22 @@
 """What architectures cost, one or a whole pool at once: multiply-adds, parameters, depth; and which are worth it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kit.search_space import CODE_LENGTH, FIRST_SLOT_POSITION, SLOTS, STAGES, Architecture, Scale, Stage
 
 IN_CHANNELS = 3
 AT_ONCE = 4096
 """That many codes are priced together: each takes about 2 KB meanwhile."""
-Integers = NDArray[np.int64]
+
+if TYPE_CHECKING:  # numpy is imported where a pool is priced: one architecture is told without it
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ def pool_costs(codes: Sequence[str], scale: Scale) -> PoolCosts:
     The pool is one deep architecture whose channels are arrays: the formulas are sums and products, which arrays go through
     as numbers do.
     """
+    import numpy as np
+
     if len(codes) > AT_ONCE:
         parts = [pool_costs(codes[start : start + AT_ONCE], scale) for start in range(0, len(codes), AT_ONCE)]
         columns = ([getattr(part, name) for part in parts] for name in ("macs", "params", "depth"))
@@ -99,7 +105,7 @@ def pool_costs(codes: Sequence[str], scale: Scale) -> PoolCosts:
     # Of an empty slot only the last BN is left, which no network has.
     unused = sum((slots - depths[:, n]) * 2 * stages[n].out_channels for n, slots in enumerate(SLOTS))
     macs, params = (
-        cast(Integers, sum(column)) for column in zip(*((each.macs, each.params) for each in network), strict=True)
+        cast("Integers", sum(column)) for column in zip(*((each.macs, each.params) for each in network), strict=True)
     )
     return PoolCosts(macs, params - unused, depths.sum(axis=1))
 
@@ -138,6 +144,8 @@ def pareto_front(cost: ArrayLike, value: ArrayLike, names: Sequence[str] | None 
 
     Of equals the first by name is taken (without names: by position). What has no value (nan) is left out.
     """
+    import numpy as np
+
     cost, value = np.asarray(cost), np.asarray(value, dtype=np.float64)
     known = np.flatnonzero(np.isfinite(value))
     ties = known if names is None else np.array([names[index] for index in known.tolist()], dtype=np.str_)
@@ -149,6 +157,8 @@ def pareto_front(cost: ArrayLike, value: ArrayLike, names: Sequence[str] | None 
 
 def code_digits(codes: Sequence[str]) -> Integers:
     """The digits of codes that have 52 of them each, shape (codes, 52)."""
+    import numpy as np
+
     digits = np.frombuffer("".join(codes).encode(), dtype=np.uint8).reshape(len(codes), CODE_LENGTH)
     return digits.astype(np.int64) - ord("0")
 

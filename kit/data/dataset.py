@@ -37,7 +37,10 @@ class Data:
     resolution: int
     mean: Statistics
     std: Statistics
+    source: str
+    """Names the content of the whole data set, wherever it lies."""
     fingerprint: str
+    """Names the images used: `source`, and how many of them."""
     feed: Feed
 
     @property

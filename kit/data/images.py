@@ -1,19 +1,28 @@
 """Decoding single images: whatever is wrong with one ends as an error that names it."""
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from kit.data.batches import to_rgb
 from kit.errors import StorageError
+
+CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes of 8 bits a channel."""
+SIXTEEN_BITS = ("PNG", "PPM")
+"""Formats whose grey of mode I has 16 bits, whatever the version of Pillow calls it."""
+
+
+class UnknownRangeError(ValueError):
+    """Pixels that no rule maps to 0..255."""
+
 
 # What Pillow's decoders raise for damaged files: most are OSError, the rest slips through from single formats.
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -46,6 +55,8 @@ def decoding(name: str) -> Iterator[None]:
     """Turn what a decoder raises into a `StorageError` that names the image."""
     try:
         yield
+    except UnknownRangeError as error:
+        raise StorageError(f"cannot use the image {name}: {error}", hint="convert it to 8 bits a channel") from error
     except DECODING_ERRORS as error:
         raise StorageError(
             f"cannot read the image {name}: {error}",
@@ -54,24 +65,21 @@ def decoding(name: str) -> Iterator[None]:
 
 
 def decode(file: BinaryIO) -> Image.Image:
-    """A whole image as RGB; colours hidden under transparency come out, the transparency is dropped."""
+    """A whole image (the first frame of several) as RGB; transparency is dropped, 16-bit grey is scaled.
+
+    Raises `UnknownRangeError` for pixels of which nobody knows which is white.
+    """
     with Image.open(file) as image:
         image.load()
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
+            # Pillow's own conversion cuts off everything above 255.
+            grey = np.asarray(image).astype(np.uint32)
+            return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+        if image.mode not in CONVERTIBLE:
+            raise UnknownRangeError(
+                f"its pixels are numbers of mode {image.mode!r} without a known range, "
+                "so there is no telling which of them is white"
+            )
         # Pillow warns about palettes with transparency unless they pass through RGBA.
         opened = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
         return opened.convert("RGB")
-
-
-def file_listing(paths: Sequence[str], root: Path) -> list[tuple[str, int]]:
-    """Names relative to `root` and sizes in bytes: they identify images without reading them."""
-    prefix = f"{root}{os.sep}"
-    entries = []
-    for path in paths:
-        try:
-            entries.append((path.removeprefix(prefix).replace(os.sep, "/"), os.stat(path).st_size))
-        except OSError as error:
-            raise StorageError(f"cannot read the image {path}: {error.strerror}", hint=_HINT) from error
-    return sorted(entries)
-
-
-_HINT = "restore this file from its origin, or remove it from the data set"

@@ -12,6 +12,7 @@ from kit.data.batches import CHANNELS, Statistics
 from kit.data.dataset import ArrayFeed, Data, Feed, ImageFeed
 from kit.data.embedded import open_digits
 from kit.data.folder import open_folder
+from kit.data.identity import Note
 from kit.data.images import ArrayStore
 from kit.data.splits import ArraySplit, ImageSplit, Source, Split, take
 from kit.data.timm_sets import NEEDED_MODULE, open_timm
@@ -33,11 +34,12 @@ def open_data(
     val_images: int | None = None,
     workers: int = 0,
     cache_bytes: int = CACHE_BYTES,
+    note: Note = lambda message: None,
 ) -> Data:
     """The data set that `spec` names, at `resolution` x `resolution` pixels.
 
     `train_images` and `val_images` take a fixed stratified subset. `workers` processes decode images; their number changes
-    no pixel. Decoded validation images are kept when they fit into `cache_bytes`.
+    no pixel. Decoded validation images are kept when they fit into `cache_bytes`. `note` hears what a user should know.
     Raises `InputError` for a spec, a setting or a layout that cannot be used, `StorageError` for unreadable files.
     """
     chosen = find_augmentation(augmentation)
@@ -45,7 +47,7 @@ def open_data(
         raise InputError(f"resolution {resolution}: expected {RESOLUTIONS.start}..{RESOLUTIONS.stop - 1} pixels")
     if workers < 0:
         raise InputError(f"{workers} workers: expected 0 or more")
-    source = _open_source(spec, resolution, cache_bytes)
+    source = _open_source(spec, resolution, cache_bytes, note)
     train = take(source.train, train_images, what="train_images")
     val = take(source.val, val_images, what="val_images")
     if len(source.train.labels.unique()) < 2:
@@ -65,12 +67,13 @@ def open_data(
         resolution=resolution,
         mean=mean,
         std=std,
+        source=source.fingerprint,
         fingerprint=content_key([source.fingerprint, len(train.labels), len(val.labels)]),
         feed=feed,
     )
 
 
-def _open_source(spec: str, resolution: int, cache_bytes: int) -> Source:
+def _open_source(spec: str, resolution: int, cache_bytes: int, note: Note) -> Source:
     kind, colon, path = spec.partition(":")
     prefix, _, name = kind.partition("/")
     if kind == "digits":
@@ -88,10 +91,10 @@ def _open_source(spec: str, resolution: int, cache_bytes: int) -> Source:
         what = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"{root} {what} (from {spec})", hint="check the path after the colon")
     if kind == "folder":
-        return open_folder(root)
-    return (
-        open_torchvision(name.lower(), root) if prefix == "torch" else open_timm(prefix, name, root, cache_bytes=cache_bytes)
-    )
+        return open_folder(root, note)
+    if prefix == "torch":
+        return open_torchvision(name.lower(), root, note)
+    return open_timm(prefix, name, root, cache_bytes=cache_bytes, note=note)
 
 
 def _refuse(spec: str, kind: str, names: tuple[str, ...]) -> None:

@@ -1,7 +1,9 @@
 """`hfds/NAME:/path`, `wds/NAME:/path`, `tfds/NAME:/path`: what timm reads with the help of further packages."""
 
 import contextlib
+import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from PIL import Image
 from timm.data.dataset_factory import create_dataset
 from torch import Tensor
 
+from kit.data.identity import Note, content_listing
 from kit.data.images import decode, decoding
 from kit.data.splits import ImageSplit, Source, array_fingerprint, check_classes, check_labels
 from kit.errors import InputError, StorageError
@@ -25,7 +28,7 @@ NEEDED_MODULE = {"hfds": "datasets", "wds": "webdataset", "tfds": "tensorflow_da
 OPENING_ERRORS = (ImportError, OSError, RuntimeError, ValueError, KeyError, AssertionError)
 
 
-def open_timm(prefix: str, name: str, root: Path, *, cache_bytes: int) -> Source:
+def open_timm(prefix: str, name: str, root: Path, *, cache_bytes: int, note: Note) -> Source:
     """Raises `InputError` when the data set is not there, and says which package it needs."""
     module = NEEDED_MODULE[prefix]
     if importlib.util.find_spec(module) is None:
@@ -33,7 +36,7 @@ def open_timm(prefix: str, name: str, root: Path, *, cache_bytes: int) -> Source
     train = create(prefix, name, root, ("train",))
     val = create(prefix, name, root, VAL_NAMES)
     where = f"{prefix}/{name} in {root}"
-    return _indexed(train, val, where) if prefix == "hfds" else _streamed(train, val, where, cache_bytes)
+    return _indexed(train, val, where, note) if prefix == "hfds" else _streamed(train, val, where, cache_bytes)
 
 
 def create(prefix: str, name: str, root: Path, splits: Sequence[str]) -> Any:
@@ -52,7 +55,7 @@ def create(prefix: str, name: str, root: Path, splits: Sequence[str]) -> Any:
     )
 
 
-def _indexed(train: Any, val: Any, where: str) -> Source:
+def _indexed(train: Any, val: Any, where: str, note: Note) -> Source:
     classes = list(train.reader.class_to_idx)
     check_classes(classes, list(val.reader.class_to_idx), where=where)
     splits = []
@@ -60,15 +63,19 @@ def _indexed(train: Any, val: Any, where: str) -> Source:
         labels = torch.as_tensor(list(dataset.reader.dataset[dataset.reader.label_key])).long()
         check_labels(labels, len(classes), where=where)
         splits.append(ImageSplit(_ReaderStore(dataset, where), torch.arange(len(labels)), labels))
-    fingerprint = content_key(["hfds", classes, *(_sampled_fingerprint(split) for split in splits)])
+    contents = [_content(dataset, split.labels, note) for dataset, split in zip((train, val), splits, strict=True)]
+    fingerprint = content_key(["hfds", classes, *contents])
     return Source(splits[0], splits[1], tuple(classes), fingerprint)
 
 
-def _sampled_fingerprint(split: ImageSplit, *, samples: int = 64) -> list[str]:
-    """All labels and the pixels of a few images: reading every image only to name the data set would take too long."""
-    chosen = torch.linspace(0, len(split.labels) - 1, samples).long().unique().tolist()
-    pixels = [torch.from_numpy(np.array(split.store.load(index))) for index in chosen]
-    return [array_fingerprint(split.labels), array_fingerprint(*pixels)]
+def _content(dataset: Any, labels: Tensor, note: Note) -> list[Any]:
+    """The labels, and every byte of the files behind a split (its images themselves where it has no files)."""
+    table = dataset.reader.dataset
+    if files := sorted(str(file["filename"]) for file in table.cache_files):
+        hashes = [sha256 for _, sha256 in content_listing(files, Path(os.path.commonpath(files)), note)]
+    else:
+        hashes = [hashlib.sha256(dataset.reader[index][0].read()).hexdigest() for index in range(len(labels))]
+    return [array_fingerprint(labels), hashes]
 
 
 def _streamed(train: Any, val: Any, where: str, cache_bytes: int) -> Source:

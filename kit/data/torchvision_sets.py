@@ -8,8 +8,9 @@ import torch
 import torchvision
 from torch import Tensor
 
+from kit.data.identity import Note, content_listing
 from kit.data.idx import PREFIXES, holds_idx_files, read_idx_split
-from kit.data.images import FileStore, file_listing
+from kit.data.images import FileStore
 from kit.data.splits import ArraySplit, ImageSplit, Source, array_fingerprint, check_classes, check_labels
 from kit.data.timm_sets import create
 from kit.files import content_key
@@ -19,10 +20,10 @@ IDX_FOLDERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST", "kmnist": "KMN
 TORCH_NAMES = (*IDX_FOLDERS, "cifar10", "cifar100", "qmnist", "imagenet", "places365", "image_folder")
 
 
-def open_torchvision(name: str, root: Path) -> Source:
+def open_torchvision(name: str, root: Path, note: Note) -> Source:
     """Raises `InputError` when the data set is not there, `StorageError` when it is damaged."""
     folder = _idx_folder(name, root) if name in IDX_FOLDERS else None
-    return _from_timm(name, root) if folder is None else _from_idx(name, folder)
+    return _from_timm(name, root, note) if folder is None else _from_idx(name, folder)
 
 
 def _idx_folder(name: str, root: Path) -> Path | None:
@@ -42,7 +43,7 @@ def _from_idx(name: str, folder: Path) -> Source:
     return _from_arrays(train, val, classes, str(folder))
 
 
-def _from_timm(name: str, root: Path) -> Source:
+def _from_timm(name: str, root: Path, note: Note) -> Source:
     train, val = create("torch", name, root, ("train",)), create("torch", name, root, ("val",))
     where = f"torch/{name} in {root}"
     classes = _class_names(train)
@@ -55,7 +56,7 @@ def _from_timm(name: str, root: Path) -> Source:
     first, second = (
         ImageSplit(FileStore(files), torch.arange(len(files)), part) for files, part in zip(paths, labels, strict=True)
     )
-    listings = [file_listing(files, root) for files in paths]
+    listings = [content_listing(files, root, note) for files in paths]
     return Source(first, second, tuple(classes), content_key([f"torch/{name}", classes, listings]))
 
 

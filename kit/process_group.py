@@ -17,9 +17,9 @@ from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from kit.errors import CommunicationError, ExitCode
+from kit.launcher import launched
 
 T = TypeVar("T")
-ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +81,14 @@ class ProcessGroup:
         return mean_losses, bool(stopping > 0)
 
 
-def launched() -> bool:
-    """Whether a launcher (torchrun, or anything that sets its variables) started this process as one of a group."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-
-
 @contextmanager
 def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
     """Join the group this process was started for; without a launcher, a group of one.
 
     Raises `CommunicationError` when the others do not come within `timeout_seconds`.
     """
-    if not launched():
+    place = launched()
+    if place is None:
         yield ProcessGroup(timeout_seconds=timeout_seconds)
         return
     timeout = timedelta(seconds=timeout_seconds)
@@ -101,18 +97,17 @@ def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
         store, rank, size = next(rendezvous("env://", timeout=timeout))
         store.set_timeout(timeout)
         # The launcher's store remembers what processes wrote that were lost since: a new attempt starts on a clean page.
-        store = PrefixStore(f"kit attempt {os.environ.get(ATTEMPT, 0)}", store)
+        store = PrefixStore(f"kit attempt {place.restarts}", store)
         # Gradients travel by NCCL where they lie on GPUs, agreements always by Gloo.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
-    local_rank = int(os.environ.get("LOCAL_RANK", rank))
     if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     try:
         yield ProcessGroup(
             rank=rank,
             size=size,
-            local_rank=local_rank,
+            local_rank=place.local_rank,
             timeout_seconds=timeout_seconds,
             store=PrefixStore("work", store),
         )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.launch import is_first_process, launchable, was_restarted
+from kit.cli.launch import launchable
 from kit.cli.output import JsonOption, print_json, print_text
 from kit.cli.progress import narrated
+from kit.launcher import place
 
 if TYPE_CHECKING:
     from kit.events import RankSoFar
@@ -64,10 +65,10 @@ def evaluate(
         pool=pool,
         method=method.value,
         limit=limit,
-        fresh=fresh and not was_restarted(),
+        fresh=fresh and not place().restarts,
     )
     report = _execute(request)
-    if not is_first_process():
+    if not place().is_first:
         return
     if json:
         print_json(report)

@@ -1,15 +1,16 @@
 """Several processes for one command: torchrun's options on kit's commands, and the launch through PyTorch's own launcher."""
 
 import inspect
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
+from kit.cli.output import narrate
+from kit.launcher import launched, leftovers
+
 PANEL = "Several processes (torchrun)"
-RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 
 
 def _option(kind: Any, name: str, metavar: str, text: str) -> Any:
@@ -45,7 +46,11 @@ def launchable(command: Callable[..., None]) -> Callable[..., None]:
     def run(context: typer.Context, **values: Any) -> None:
         chosen = {name: values.pop(name) for name in OPTIONS}
         given = {name: value for name, value in chosen.items() if value is not None}
-        if given and "TORCHELASTIC_RUN_ID" not in os.environ:
+        if left := leftovers():
+            narrate(
+                f"note: ignored {', '.join(left)}: a launcher's variables that do not belong together, left from another job"
+            )
+        if given and launched() is None:
             from kit.pipeline.launch import launch
 
             raise typer.Exit(launch(given, _own_arguments(context.find_root().obj)))
@@ -60,21 +65,6 @@ def launchable(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), context, *extra])  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, "context": typer.Context, **OPTIONS}
     return run
-
-
-def is_first_process() -> bool:
-    """Whether this process talks to the user: it is alone, or the first of its group."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def process_count() -> int:
-    """How many processes work on this command."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def was_restarted() -> bool:
-    """Whether the launcher started this process again after another one was lost."""
-    return int(os.environ.get(RESTARTS, "0")) > 0
 
 
 def _own_arguments(arguments: list[str]) -> list[str]:

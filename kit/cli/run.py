@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.launch import is_first_process, launchable, process_count, was_restarted
+from kit.cli.launch import launchable
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
 from kit.errors import InputError
+from kit.launcher import place
 from kit.watch.text import duration, short_number
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def recipe(
         pool=pool,
         weights=weights,
         overrides=tuple(set_ or ()),
-        fresh=fresh and not was_restarted(),
-        processes=process_count(),
+        fresh=fresh and not place().restarts,
+        processes=place().size,
     )
     if dry_run:
-        if not is_first_process():
+        if not place().is_first:
             return
         _plan(request, as_json=json)
     else:
@@ -204,9 +205,9 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
 
     with stop_on_signals() as stop, open_process_group(request.profile.runtime.timeout_seconds) as group:
         run = RecipeRun(resolve(request), stop, group)
-        for _ in narrated(run.execute()) if is_first_process() else run.execute():
+        for _ in narrated(run.execute()) if place().is_first else run.execute():
             pass
-    if not is_first_process():
+    if not place().is_first:
         return
     directory = run.directory
     if as_json:

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import torch.distributed as dist
-
 from kit.errors import ExitCode, StopRequestedError
+from kit.launcher import place
 
-_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+_CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    # A terminal that goes away, and what schedulers send some time before they take a machine.
+    signal.SIGHUP: ExitCode.TERMINATED,
+    signal.SIGUSR1: ExitCode.TERMINATED,
+}
 
 
 class StopFlag:
@@ -18,7 +23,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._launcher = os.getppid() if dist.is_torchelastic_launched() else None
+        self._launcher = os.getppid() if place().elastic else None
 
     def __call__(self) -> bool:
         if self._launcher is not None and os.getppid() != self._launcher:
@@ -42,7 +47,10 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
-    """Turn SIGINT and SIGTERM into a flag; a second SIGINT interrupts at once."""
+    """Turn SIGINT, SIGTERM, SIGHUP and SIGUSR1 into a flag; a second SIGINT interrupts at once.
+
+    What the parent chose to ignore (`nohup` and SIGHUP) stays ignored.
+    """
     flag = StopFlag()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -50,7 +58,8 @@ def stop_on_signals() -> Iterator[StopFlag]:
             raise KeyboardInterrupt
         flag.signal = signal.Signals(number)
 
-    previous = {number: signal.signal(number, note) for number in _CODES}
+    heard = [number for number in _CODES if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, note) for number in heard}
     try:
         yield flag
     finally:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kit.files import storage_errors
+from kit.files import fsync, storage_errors
 
 LARGEST = 2**53
 LATEST = 4e9
@@ -304,7 +303,7 @@ class EventLog:
             self._file.write(to_line(event).encode() + b"\n")
             self._file.flush()
             if durable:
-                os.fsync(self._file.fileno())
+                fsync(self._file.fileno())
 
     def _drop_torn_line(self) -> None:
         """A process killed in the middle of a write leaves half a line, which must not swallow the next event."""

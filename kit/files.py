@@ -1,17 +1,29 @@
 """Files that are either whole or absent: write, fsync, rename; hash before reading; one writer at a time."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kit.errors import StorageError
+from kit.errors import InputError, StorageError
 
+LOCKS = "KIT_LOCKS"
+NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+"""What a mount says of something that it does not offer at all, as opposed to something that failed."""
+HINTS = {
+    errno.ENOSPC: "free some space and run the same command again: it continues",
+    errno.EDQUOT: "the quota is used up: free some space and run the same command again: it continues",
+    errno.EROFS: "choose a writable place, for instance with --runs DIR",
+    errno.EACCES: "choose a readable and writable place, for instance with --runs DIR",
+    errno.EIO: "the disk or its connection failed: check it, then run the same command again",
+    errno.ESTALE: "the network disk has forgotten this file: mount it again, then run the same command again",
+}
 DAMAGED_HINT = "restore the file, or start anew with --fresh"
 
 
@@ -21,11 +33,7 @@ def storage_errors(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = {
-            "ENOSPC": "free some space and run the same command again: it continues",
-            "EROFS": "choose a writable place, for instance with --runs DIR",
-            "EACCES": "choose a readable and writable place, for instance with --runs DIR",
-        }.get(_errno_name(error))
+        hint = HINTS.get(error.errno or 0)
         raise StorageError(f"cannot {action} {path}: {error.strerror or error}", hint=hint) from error
 
 
@@ -42,8 +50,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 write(file)
                 file.flush()
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
-                os.fsync(file.fileno())
+                with suppress(OSError):  # mounts without modes refuse; nothing depends on it
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
+                fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -130,12 +139,32 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make renames in `folder` durable, where its mount lets folders be opened for that."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def fsync(descriptor: int) -> None:
+    """Wait until everything is on disk. A mount that has no such promise is used without it; a failing disk is an error."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+
+
+def user_path(text: str) -> Path:
+    """The path that a person typed, `~` expanded. Raises `InputError` where there is no such home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{text}: there is no such home folder", hint="write the path out") from error
 
 
 def sha256_of_file(path: Path) -> str:
@@ -169,7 +198,14 @@ def exclusive_lock(path: Path, *, holder: str) -> Iterator[None]:
                 hint="wait for it or stop it; what it has finished is kept",
             ) from error
         except OSError as error:
-            raise StorageError(f"cannot lock {path}: {error.strerror}") from error
+            if error.errno not in NOT_OFFERED:
+                raise StorageError(f"cannot lock {path}: {error.strerror}") from error
+            if os.environ.get(LOCKS) != "off":
+                raise StorageError(
+                    f"cannot lock {path}: {error.strerror}. Without locks nothing keeps two processes from writing to "
+                    f"{holder} at once, and nobody sees whether one still works on it",
+                    hint=f"choose a disk with locks (--runs DIR), or set {LOCKS}=off and start one process at a time",
+                ) from error
         with storage_errors("write", path):
             file.seek(0)
             file.truncate()
@@ -189,12 +225,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
-
-
-def _errno_name(error: OSError) -> str:
-    import errno
-
-    return errno.errorcode.get(error.errno or 0, "")
 
 
 def _umask() -> int:

@@ -1,7 +1,6 @@
 """Append-only files of JSON records, a checksum before each: what a killed process leaves torn is noticed and skipped."""
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.errors import StorageError
-from kit.files import GrowingFile, storage_errors
+from kit.files import GrowingFile, fsync, storage_errors
 
 Record = dict[str, Any]
 
@@ -55,7 +54,7 @@ class RecordWriter:
             self._file.write(_checksum(text) + b" " + text + b"\n")
             self._file.flush()
             if durable:
-                os.fsync(self._file.fileno())
+                fsync(self._file.fileno())
 
 
 @contextmanager
@@ -71,7 +70,7 @@ def appending(path: Path) -> Iterator[RecordWriter]:
         yield writer
         with storage_errors("write", path):
             file.flush()
-            os.fsync(file.fileno())
+            fsync(file.fileno())
 
 
 def _record(line: bytes) -> Record | None:

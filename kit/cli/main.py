@@ -3,6 +3,7 @@
 Command modules are imported at start-up, so they import what they need (torch, scipy, ...) inside their functions.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -24,8 +25,8 @@ from kit.cli import (
     submission,
     weights,
 )
-from kit.cli.output import print_text, report_error
-from kit.errors import ExitCode, KitError
+from kit.cli.output import print_text, report_error, steady_streams
+from kit.errors import ExitCode, KitError, StorageError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
@@ -78,14 +79,23 @@ for name, group in GROUPS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. Errors that are not meant for users keep their traceback."""
-    try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        app(args=given, prog_name="kit", obj=given)
-    except KitError as error:
-        report_error(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+    # Whatever is started from here on imports the standard library, not a `random.py` in the folder one stands in.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    with steady_streams():
+        try:
+            app(args=given, prog_name="kit", obj=given)
+        except KitError as error:
+            report_error(error)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            # Questions to the file system have answers that no caller expects: locked folders, endless names, lost mounts.
+            if error.filename is None:
+                raise
+            report_error(StorageError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"))
+            sys.exit(ExitCode.STORAGE)
+        except KeyboardInterrupt:
+            sys.exit(ExitCode.INTERRUPTED)
 
 
 if __name__ == "__main__":  # how torch.distributed.run starts each process

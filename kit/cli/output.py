@@ -1,16 +1,71 @@
 """What commands print: stdout is data, stderr is narration. User data is never read as markup."""
 
+import io
 import json
 import os
 import sys
-from collections.abc import Collection, Sequence
-from typing import Annotated
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Annotated, TextIO
 
 import typer
 
 from kit.errors import ExitCode, InputError, KitError, StorageError
+from kit.launcher import place
+
+STANDARD_STREAMS = (0, 1, 2)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+class Narration(io.TextIOBase):
+    """stderr, but for this: what cannot be written is lost, and nothing else is. A run must not die with its terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        _turn_to_nothing(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            _turn_to_nothing(self._stream)
+
+    def isatty(self) -> bool:
+        with suppress(OSError, ValueError):
+            return self._stream.isatty()
+        return False
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+@contextmanager
+def steady_streams() -> Iterator[None]:
+    """Give every standard stream something to write to, before any file could take the number of one that is closed."""
+    for number in STANDARD_STREAMS:
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    given = sys.stderr
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = Narration(given or open(os.devnull, "w"))  # noqa: SIM115
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = given
 
 
 def narrate(message: str) -> None:
@@ -22,10 +77,10 @@ def narrate(message: str) -> None:
 
 def report_error(error: KitError) -> None:
     """Say what was wrong and what to do next; of several processes, also which one says it."""
-    if isinstance(error, InputError) and os.environ.get("LOCAL_RANK", "0") != "0":
+    group = place()
+    if isinstance(error, InputError) and group.local_rank:
         return  # every process of this machine has found it, and one of them says so
-    rank = os.environ.get("RANK", "0")
-    who = "" if rank == "0" else f"[process {rank}] "
+    who = "" if group.is_first else f"[process {group.rank}] "
     narrate(f"{who}error: {error}")
     if error.hint:
         narrate(f"{who}hint: {error.hint}")
@@ -46,8 +101,7 @@ def print_text(text: str) -> None:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
     except OSError as error:
-        # What is still in the buffer must not fail a second time, with a traceback, when the interpreter exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _turn_to_nothing(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(ExitCode.STORAGE) from error
         raise StorageError(f"cannot write to standard output: {error.strerror}") from error
@@ -72,6 +126,12 @@ def print_table(
     with console.capture() as capture:
         console.print(table)
     print_text("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
+
+
+def _turn_to_nothing(stream: TextIO) -> None:
+    """What is still in the buffer must not fail a second time, with a traceback, when the interpreter exits."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def encodable(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 import difflib
 import math
-from pathlib import Path
 
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -18,7 +17,7 @@ from kit.data.splits import ArraySplit, ImageSplit, Source, Split, take
 from kit.data.timm_sets import NEEDED_MODULE, open_timm
 from kit.data.torchvision_sets import TORCH_NAMES, open_torchvision
 from kit.errors import InputError
-from kit.files import content_key
+from kit.files import content_key, user_path
 
 RESOLUTIONS = range(8, 1025)
 CACHE_BYTES = 8 * 2**30
@@ -86,7 +85,7 @@ def _open_source(spec: str, resolution: int, cache_bytes: int, note: Note) -> So
         _refuse(spec, kind.lower(), tuple(f"torch/{known}" for known in TORCH_NAMES))
     if not path:
         raise InputError(f"{spec}: the path is missing", hint=f"write {kind}:/path")
-    root = Path(path).expanduser().absolute()
+    root = user_path(path).absolute()
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"{root} {what} (from {spec})", hint="check the path after the colon")

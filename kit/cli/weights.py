@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.output import JsonOption, print_json, print_text
+from kit.cli.output import JsonOption, narrate, print_json, print_text
 from kit.errors import InputError
 from kit.files import sha256_of_file
 
@@ -35,13 +35,16 @@ def import_weights(
     file: Annotated[Path, typer.Argument(help="A .pdparams, .pth or .safetensors file.")],
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     profile: ProfileOption = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="NAME", help="The state dict of a checkpoint that holds several.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Check weights against the search space and write them as the kit's .safetensors."""
     from kit.supernet.weights import save_weights
 
     _require_suffix(out, Format.SAFETENSORS)
-    net = _load(file, profile)
+    net = _load(file, profile, key)
     save_weights(net, out)
     _report(net, source=file, out=out, as_json=json)
 
@@ -77,14 +80,14 @@ def find_weights(argument: str, runs: Path) -> Path:
     return run.weights
 
 
-def _load(path: Path, profile: str | None) -> "ElasticResNet | FewShotSupernet":
+def _load(path: Path, profile: str | None, key: str | None = None) -> "ElasticResNet | FewShotSupernet":
     from kit.recipe import load_profile
     from kit.supernet.weights import load_supernet
 
     if profile is None:
-        return load_supernet(path)
+        return load_supernet(path, key=key, note=narrate)
     chosen = load_profile(profile)
-    return load_supernet(path, chosen.search_space, chosen.num_classes)
+    return load_supernet(path, chosen.search_space, chosen.num_classes, key=key, note=narrate)
 
 
 def _require_suffix(out: Path, file_format: Format) -> None:

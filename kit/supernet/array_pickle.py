@@ -24,8 +24,8 @@ ELEMENT_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8
 ROW_MAJOR, COLUMN_MAJOR = "C", "F"
 
 
-def read_arrays(data: bytes, *, source: str, ignored: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
-    """Arrays by name, without the `ignored` entries; `source` names the file in errors.
+def read_arrays(data: bytes, *, source: str) -> dict[str, Any]:
+    """A dict of arrays by name, with whatever plain values and dicts lie beside and around them; `source` names the file.
 
     Raises `StorageError` when the bytes are damaged or ask for anything but arrays (nothing of it is run).
     """
@@ -40,13 +40,33 @@ def read_arrays(data: bytes, *, source: str, ignored: tuple[str, ...] = ()) -> d
         raise StorageError(message, hint="copy or download it again and compare its SHA-256") from error
     if not isinstance(value, dict):
         raise StorageError(f"{source} holds {_kind(value)}, expected arrays by name")
-    arrays = {}
-    for name, item in value.items():
-        if isinstance(item, _Array) and item.value is not None:
-            arrays[name] = item.value
-        elif name not in ignored:
-            raise StorageError(f"{source}: the entry {name[:80]!r} is {_kind(item)}, expected an array")
-    return arrays
+    return _finished(value, source)
+
+
+def _finished(value: dict[str, Any], source: str) -> dict[str, Any]:
+    """The dict, and every one inside it once, with arrays in place of their beginnings. Dicts may hold one another."""
+    pending, seen, arrays = [value], {id(value)}, 0
+    while pending:
+        part = pending.pop()
+        for name, item in part.items():
+            inside = item if isinstance(item, list | tuple) else [item]
+            if any(isinstance(each, _Name | _Dtype) or each is _MARK for each in inside) or _unfinished(item):
+                raise StorageError(f"{source}: the entry {name[:80]!r} is {_kind(item)}, expected an array")
+            if isinstance(item, _Array):
+                part[name] = item.value
+                arrays += 1
+            elif isinstance(item, dict) and id(item) not in seen:
+                seen.add(id(item))
+                pending.append(item)
+    if value and not arrays:
+        raise StorageError(f"{source} holds no arrays by name")
+    return value
+
+
+def _unfinished(item: object) -> bool:
+    if isinstance(item, list | tuple):
+        return any(isinstance(each, _Array) for each in item)
+    return isinstance(item, _Array) and item.value is None
 
 
 class _Name(Enum):
@@ -172,6 +192,12 @@ class _Interpreter:
                 raise _RefusedError("it has a dict key that is not text, or twice the same key")
             target[key] = value
 
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list):
+            raise _RefusedError("it appends to something that is no list")
+        target.extend(items)
+
     def set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self.set_items([key, value])
@@ -218,7 +244,7 @@ def _kind(value: object) -> str:
 
 _LITERALS = (
     "INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING UNICODE "
-    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8"
+    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8 FLOAT BINFLOAT"
 )
 _HANDLERS: dict[str, _Handler] = {
     "PROTO": lambda machine, _: None,
@@ -233,6 +259,10 @@ _HANDLERS: dict[str, _Handler] = {
     "TUPLE2": lambda machine, _: machine.push_tuple(2),
     "TUPLE3": lambda machine, _: machine.push_tuple(3),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
+    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "DICT": lambda machine, _: machine.new_dict(),
     "SETITEM": lambda machine, _: machine.set_item(),

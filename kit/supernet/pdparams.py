@@ -11,18 +11,25 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.search_space import SLOTS
 from kit.supernet.array_pickle import read_arrays
+from kit.supernet.nesting import Note, find_state, silent
 
 Arrays = dict[str, NDArray[Any]]
 
 BOOKKEEPING = "StructuredToParameterName@@"
 
 
-def read_pdparams(data: bytes, *, source: str) -> Arrays:
-    """Arrays in timm's names and layout, without Paddle's bookkeeping entry; `source` names the file in errors.
+def read_pdparams(data: bytes, *, source: str, key: str | None = None, note: Note = silent) -> Arrays:
+    """Arrays in timm's names and layout, without Paddle's bookkeeping; `source`, `key`, `note` as in `find_state`.
 
     Raises `StorageError` when the bytes are damaged or hold anything but arrays, `InputError` for unknown names.
     """
-    return from_paddle(read_arrays(data, source=source, ignored=(BOOKKEEPING,)))
+    content = read_arrays(data, source=source)
+    state = find_state(content, _is_array, source=source, key=key, note=note, ignored=BOOKKEEPING)
+    return from_paddle(state)
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def dump_pdparams(arrays: Mapping[str, NDArray[Any]]) -> bytes:

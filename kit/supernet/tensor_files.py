@@ -4,10 +4,12 @@ A few-shot file holds the tensors of member K under `members.K.`. What the kit k
 cells) travels as one JSON text under the key `kit`: more than one metadata key would be written in random order.
 """
 
+import argparse
 import hashlib
 import io
 import json
 import pickle
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -23,6 +26,7 @@ from torch import Tensor
 
 from kit.errors import InputError, StorageError
 from kit.files import parse_json, storage_errors, write_bytes
+from kit.supernet.nesting import Note, find_state, silent
 from kit.supernet.pdparams import dump_pdparams, read_pdparams
 
 METADATA_KEY = "kit"
@@ -43,6 +47,9 @@ DAMAGE = (
 DAMAGED_HINT = "copy or download the file again and compare its SHA-256"
 
 
+HARMLESS = [argparse.Namespace]
+
+
 class WeightsFormat(StrEnum):
     """File formats of weights, by suffix."""
 
@@ -59,8 +66,10 @@ class WeightsFile:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_weights_file(path: Path, *, sha256: str | None = None) -> WeightsFile:
+def read_weights_file(path: Path, *, sha256: str | None = None, key: str | None = None, note: Note = silent) -> WeightsFile:
     """Read a file of the format its suffix names; with `sha256` its bytes are compared before they are parsed.
+
+    Of a checkpoint that holds more than weights, the state dict is taken: `key` and `note` as in `find_state`.
 
     Raises `StorageError` for what cannot be read or trusted, `InputError` for an unknown suffix or foreign names.
     """
@@ -74,12 +83,14 @@ def read_weights_file(path: Path, *, sha256: str | None = None) -> WeightsFile:
     _refuse_other_format(path, data, file_format)
     match file_format:
         case WeightsFormat.PDPARAMS:
-            arrays = read_pdparams(data, source=str(path))
+            arrays = read_pdparams(data, source=str(path), key=key, note=note)
             return WeightsFile({name: torch.from_numpy(array) for name, array in arrays.items()})
         case WeightsFormat.SAFETENSORS:
-            return WeightsFile(_parse_safetensors(data, path), _header_metadata(data, path))
+            found = _parse_safetensors(data, path)
+            state = find_state(found, torch.is_tensor, source=str(path), key=key, note=note) if found else found
+            return WeightsFile(state, _header_metadata(data, path))
         case WeightsFormat.PTH:
-            return _parse_pth(data, path)
+            return _parse_pth(data, path, key, note)
 
 
 def write_weights_file(path: Path, content: WeightsFile, file_format: WeightsFormat) -> None:
@@ -143,11 +154,13 @@ def _parse_metadata(text: object, path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _parse_pth(data: bytes, path: Path) -> WeightsFile:
+def _parse_pth(data: bytes, path: Path, key: str | None, note: Note) -> WeightsFile:
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        # What training scripts keep beside their weights, and what holds nothing but values.
+        with torch.serialization.safe_globals([*HARMLESS, *_numpy_scalars()]):
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        message = f"{path} is damaged or holds more than tensors; nothing of it was run"
+        message = f"{path} is damaged or holds more than tensors{_asked_for(error)}; nothing of it was run"
         hint = "save the state dict alone: torch.save(net.state_dict(), FILE)"
         raise StorageError(message, hint=hint) from error
     except DAMAGE as error:
@@ -155,17 +168,24 @@ def _parse_pth(data: bytes, path: Path) -> WeightsFile:
     metadata: dict[str, Any] = {}
     if isinstance(content, Mapping) and METADATA_KEY in content:
         metadata = _parse_metadata(content[METADATA_KEY], path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping):
-        raise StorageError(f"{path} holds a {type(content).__name__}, expected tensors by name (a state dict)")
-    for name, value in content.items():
-        if not (isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value)):
-            shown = repr(name[:80]) if isinstance(name, str) else f"under a {type(name).__name__}"
-            raise StorageError(f"{path}: the entry {shown} is no plain tensor under a text name")
-    return WeightsFile(dict(content), metadata)
+        key = key or "state_dict"
+        note = silent  # the kit's own layout is no news
+    state = find_state(content, torch.is_tensor, source=str(path), key=key, note=note)
+    for name, value in state.items():
+        if not _is_plain(value):
+            raise StorageError(f"{path}: the entry {name[:80]!r} is no plain tensor")
+    return WeightsFile(state, metadata)
+
+
+def _numpy_scalars() -> list[Any]:
+    """What a number of numpy's, like a best accuracy, is pickled with."""
+    reconstruct = type(np.float64(0)).__reduce__(np.float64(0))
+    return [reconstruct[0], np.dtype, *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "?"))]
+
+
+def _asked_for(error: pickle.UnpicklingError) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def _canonical(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from kit.recipe import load_recipe
 from kit.search_space import RESNET48, SearchSpace
 from kit.supernet.elastic import ElasticResNet
 from kit.supernet.few_shot import FewShotSupernet
+from kit.supernet.nesting import Note, silent
 from kit.supernet.tensor_files import (
     WeightsFile,
     WeightsFormat,
@@ -32,14 +33,14 @@ PROFILE_HINT = "choose the profile the weights were trained with (--profile), or
 RESERVED = {"format", "space", "num_classes", "cells"}
 
 
-def load_weights(net: nn.Module, path: Path | str, *, sha256: str | None = None) -> None:
+def load_weights(net: nn.Module, path: Path | str, *, sha256: str | None = None, note: Note = silent) -> None:
     """Fill a supernet, few-shot supernet or timm `ResNet` from a `.pdparams`, `.pth` or `.safetensors` file.
 
-    With `sha256` (hex) the file's bytes are compared before they are parsed. `net` is untouched when this raises:
-    `StorageError` for what cannot be read or trusted, `InputError` for weights of another network.
+    With `sha256` (hex) the file's bytes are compared before they are parsed; `note` hears what was unwrapped. `net` is
+    untouched when this raises: `StorageError` for what cannot be read or trusted, `InputError` for another network's.
     """
     path = Path(path)
-    content = read_weights_file(path, sha256=sha256)
+    content = read_weights_file(path, sha256=sha256, note=note)
     space = getattr(net, "space", None)
     if isinstance(space, SearchSpace):
         _check_space(path, content.metadata, space)
@@ -47,15 +48,22 @@ def load_weights(net: nn.Module, path: Path | str, *, sha256: str | None = None)
 
 
 def load_supernet(
-    path: Path | str, space: SearchSpace | None = None, num_classes: int | None = None, *, sha256: str | None = None
+    path: Path | str,
+    space: SearchSpace | None = None,
+    num_classes: int | None = None,
+    *,
+    sha256: str | None = None,
+    key: str | None = None,
+    note: Note = silent,
 ) -> ElasticResNet | FewShotSupernet:
     """The supernet in a file: few-shot when the file holds members, with the cells it notes.
 
     Five members without noted cells are the SSE34 partition. `space` and `num_classes` default to what the file notes,
-    else to the challenge's. Raises as `load_weights` does.
+    else to the challenge's. `key` names the state dict of a checkpoint with
+    several. Raises as `load_weights` does.
     """
     path = Path(path)
-    content = read_weights_file(path, sha256=sha256)
+    content = read_weights_file(path, sha256=sha256, key=key, note=note)
     if space is None:
         space = _noted_space(path, content.metadata) or RESNET48
     _check_space(path, content.metadata, space)

@@ -1,6 +1,5 @@
 """What a user asks for, and its resolution: settings, data, pool, weights, and the run they belong to."""
 
-import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,12 +165,23 @@ def _attempts(base: Path) -> list[Path]:
     return found
 
 
+def _is_input(name: str, inputs: set[str]) -> bool:
+    return name in inputs or (name.startswith(".") and name.endswith(".tmp"))
+
+
 def _write_inputs(run: RunDirectory, resolved: ResolvedRun) -> None:
     """Lay out a new run; `resolved.json` comes last, because it is what makes the directory a run."""
     with storage_errors("create", run.path):
-        if run.path.exists():
-            shutil.rmtree(run.path)
-        run.path.mkdir(parents=True)
+        run.path.mkdir(parents=True, exist_ok=True)
+        # A process killed right here leaves inputs, and temporary files of theirs; whatever else lies here is somebody's.
+        inputs_of_runs = {path.name for path in (run.recipe, run.profile, run.environment, run.pool)}
+        foreign = sorted(path.name for path in run.path.iterdir() if not _is_input(path.name, inputs_of_runs))
+    if foreign:
+        raise InputError(
+            f"{run.path} is no run of the kit and holds {foreign[0]}"
+            + (f" and {len(foreign) - 1} more" if foreign[1:] else ""),
+            hint="move it away, or name another folder with --runs DIR; nothing of it was touched",
+        )
     write_bytes(run.recipe, to_toml(resolved.recipe).encode())
     write_bytes(run.profile, to_toml(resolved.profile).encode())
     write_environment(run.environment, describe_compute())

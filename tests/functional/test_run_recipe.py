@@ -320,3 +320,19 @@ def test_damaged_bookkeeping_is_an_error_that_fresh_mends(small, kit, content):
     assert listed["state"] == "damaged"
     resolved.write_bytes(whole[1])
     assert kit(*small.arguments()).code == 0 and small.results() == expected
+
+
+def test_a_folder_that_is_no_run_is_left_alone(small, kit):
+    small.run.mkdir(parents=True)
+    (small.run / "thesis.tex").write_text("years of work")
+    answer = kit(*small.arguments())
+    assert answer.code == 2 and "thesis.tex" in answer.err and "hint:" in answer.err
+    assert (small.run / "thesis.tex").read_text() == "years of work" and len(list(small.run.iterdir())) == 1
+
+
+def test_what_a_killed_start_left_is_no_obstacle(small, kit):
+    small.run.mkdir(parents=True)
+    for name in ("recipe.toml", "pool.json", ".profile.toml.x1.tmp"):
+        (small.run / name).write_text("half")
+    answer = kit(*small.arguments())
+    assert answer.code == 0, answer.err

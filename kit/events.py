@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from kit.files import fsync, storage_errors
@@ -279,13 +278,7 @@ class _Kind:
         )
 
 
-KINDS = {
-    kind.__name__: _Kind(kind)
-    for kind in (
-        RunStarted, PhaseStarted, PhaseReused, StepDone, CandidateReplaced, CheckpointSaved, PhaseFinished, TrainingDone,
-        EvaluationStarted, SubnetEvaluated, RankSoFar, EvaluationFinished, RankMeasured, Note, RunFinished, RunStopped,
-    )
-}  # fmt: skip
+KINDS = {kind.__name__: _Kind(kind) for kind in Event.__subclasses__() if kind is not UnknownEvent}
 
 
 class EventLog:
@@ -317,5 +310,5 @@ class EventLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -1,7 +1,7 @@
 """`kit recipes`: what can be run, what it means, and how to make one's own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,36 +18,22 @@ def list_(json: JsonOption = False) -> None:
 
     recipes = [load_recipe(name) for name in recipe_names()]
     profiles = [load_profile(name) for name in profile_names()]
+    described: list[dict[str, Any]] = [
+        {
+            "name": recipe.name,
+            "title": recipe.title,
+            "phases": [phase.name for phase in recipe.phases],
+            "subnet_epochs": sum(phase.passes(phase.epochs) for phase in recipe.phases),
+            "path": str(recipe_path(recipe.name)),
+        }
+        for recipe in recipes
+    ]
     if json:
-        print_json(
-            {
-                "recipes": [
-                    {
-                        "name": recipe.name,
-                        "title": recipe.title,
-                        "phases": [phase.name for phase in recipe.phases],
-                        "subnet_epochs": sum(phase.passes(phase.epochs) for phase in recipe.phases),
-                        "path": str(recipe_path(recipe.name)),
-                    }
-                    for recipe in recipes
-                ],
-                "profiles": [{"name": p.name, "title": p.title, "data": p.data} for p in profiles],
-            }
-        )
+        shown = [{"name": p.name, "title": p.title, "data": p.data} for p in profiles]
+        print_json({"recipes": described, "profiles": shown})
         return
-    print_table(
-        ["recipe", "phases", "subnet epochs", "what it is"],
-        [
-            [
-                recipe.name,
-                str(len(recipe.phases)),
-                str(sum(phase.passes(phase.epochs) for phase in recipe.phases)),
-                recipe.title,
-            ]
-            for recipe in recipes
-        ],
-        right=(1, 2),
-    )
+    rows = [[str(row["name"]), str(len(row["phases"])), str(row["subnet_epochs"]), str(row["title"])] for row in described]
+    print_table(["recipe", "phases", "subnet epochs", "what it is"], rows, right=(1, 2))
     print_text("")
     print_table(["profile", "data", "what it is"], [[p.name, p.data, p.title] for p in profiles])
 

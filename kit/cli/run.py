@@ -165,23 +165,13 @@ def _print_plan(plan: "RunCost") -> None:
         for phase in plan.phases
     ]
     totals = plan.totals
-    subnet_epochs = sum(phase.subnet_epochs for phase in plan.phases)
-    steps = sum(phase.steps for phase in plan.phases)
-    rows.append(
-        [
-            "all phases",
-            "",
-            f"{sum(phase.epochs for phase in plan.phases):,}",
-            f"{steps:,}",
-            "",
-            f"{subnet_epochs:,}",
-            f"{totals['passes']:,}",
-            short_number(totals["macs"]),
-            duration(totals["training_seconds"]),
-        ]
+    epochs, steps, subnet_epochs = (
+        f"{sum(getattr(phase, name) for phase in plan.phases):,}" for name in ("epochs", "steps", "subnet_epochs")
     )
-    rows.append(["scoring", f"{plan.subnets:,} subnets", *[""] * 5, short_number(plan.evaluation_macs)])
-    rows[-1].append(duration(plan.evaluation_seconds))
+    spent = (f"{totals['passes']:,}", short_number(totals["macs"]), duration(totals["training_seconds"]))
+    rows.append(["all phases", "", epochs, steps, "", subnet_epochs, *spent])
+    spent = ("", short_number(plan.evaluation_macs), duration(plan.evaluation_seconds))
+    rows.append(["scoring", f"{plan.subnets:,} subnets", "", "", "", "", *spent])
     columns = ["phase", "method", "epochs", "steps", "paths", "subnet epochs", "passes", "multiply-adds", "time"]
     print_table(columns, rows, title=f"{plan.recipe} on {plan.profile}: {plan.run}", right=range(2, 9))
     images = int(plan.measured["images"])

@@ -5,9 +5,7 @@ from typing import Any
 
 import torch
 
-from kit.files import read_json
 from kit.recipe import Profile
-from kit.run_dir import RunDirectory
 
 DECISIVE_PACKAGES = ("torch", "torchvision", "timm", "numpy")
 
@@ -38,11 +36,6 @@ def compute_differences(recorded: dict[str, Any], profile: Profile) -> list[str]
     there = recorded.get("compute") or {"threads": profile.runtime.threads or here["threads"]}
     pairs |= {key: (there.get(key, value), value) for key, value in here.items()}
     return [f"{what} {old} -> {new}" for what, (old, new) in pairs.items() if old != new]
-
-
-def recorded_environment(run: RunDirectory) -> dict[str, Any]:
-    """The environment in which a run was started."""
-    return read_json(run.environment, packages=dict)
 
 
 def _release(version: str) -> str:

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from kit import __version__
@@ -18,7 +19,7 @@ from kit.pipeline.request import open_pool, open_profile_data
 from kit.pipeline.run_log import record
 from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
-from kit.pool import Pool, write_predictions
+from kit.pool import write_predictions
 from kit.process_group import ProcessGroup
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.recipe import Profile, load_profile
@@ -57,20 +58,14 @@ class Evaluation:
     def execute(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Score what is missing and write the predictions; ends early, results kept, on a stop."""
         request = self.request
-        with self._locked():
+        with exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext():
             yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=self._meter(), until_ci=request.until_ci)
 
     def execute_logged(self, stop: StopFlag) -> Iterator[Event]:
         """The same, with a log in a run directory of its own. Raises `StopRequestedError` on a signal."""
-
-        def check_stop() -> None:
-            if self.group.any(stop()):
-                raise stop.error()
-
         if not self.group.is_first:
             yield from self.execute(stop)
-            check_stop()
-            return
+            return stop.check(self.group)
         run, evaluator = self._claim(), self.job.evaluator
         with run.locked():
             started = RunStarted(
@@ -84,7 +79,8 @@ class Evaluation:
                 continued=run.events.exists(),
                 run_kind="evaluation",
             )
-            yield from record(run, started, self.execute(stop), check_stop, fresh=self.request.fresh)
+            yield from record(run, started, self.execute(stop), partial(stop.check, self.group), fresh=self.request.fresh)
+        return None
 
     def _claim(self) -> RunDirectory:
         """`RUNS/evaluation-NAME-HASH`: one for every pool, and every way of scoring it, with these weights."""
@@ -110,9 +106,6 @@ class Evaluation:
             write_json(run.resolved, settings)
         return run
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext()
-
     def _meter(self) -> RankMeter | None:
         path = self.request.truth or shipped_truths().get(self.job.evaluator.profile.name)
         if path is not None:
@@ -132,9 +125,10 @@ class Evaluation:
         resolved = read_json(run.resolved, inputs=dict, seed=int)
         profile = request.profile or load_profile(str(run.profile))
         data_spec = request.data or resolved["inputs"]["data"]
-        pool = self._limited(open_pool(profile, request.pool or run.pool))
         whole = request.pool is None and request.limit is None and request.until_ci is None
-        job = self._job(run.weights, sha256, profile, data_spec, pool, seed=resolved["seed"], folder=run.path)
+        job = self._job(
+            run.weights, sha256, profile, data_spec, request.pool or run.pool, seed=resolved["seed"], folder=run.path
+        )
         if whole:
             job = replace(job, predictions=run.predictions)
         return job, run.lock, f"run {run.id}"
@@ -144,19 +138,18 @@ class Evaluation:
         if request.profile is None:
             raise InputError(f"{file} is a weights file: say on what to evaluate it", hint="add --profile P")
         sha256 = sha256_of_file(file)
-        pool = self._limited(open_pool(request.profile, request.pool))
         folder = request.runs / "evaluations" / sha256[:12]
-        require_directory(folder)
         data_spec = request.data or request.profile.data
-        job = self._job(file, sha256, request.profile, data_spec, pool, seed=0, folder=folder.resolve())
+        job = self._job(file, sha256, request.profile, data_spec, request.pool, seed=0, folder=folder.resolve())
+        require_directory(folder)
         return job, folder / ".lock", f"evaluation {sha256[:12]}"
 
-    def _limited(self, pool: Pool) -> Pool:
-        return pool if self.request.limit is None else pool.head(self.request.limit)
-
     def _job(
-        self, weights: Path, sha256: str, profile: Profile, data_spec: str, pool: Pool, *, seed: int, folder: Path
+        self, weights: Path, sha256: str, profile: Profile, data_spec: str, pool_path: Path | None, seed: int, folder: Path
     ) -> ScoringJob:
+        pool = open_pool(profile, pool_path)
+        if self.request.limit is not None:
+            pool = pool.head(self.request.limit)
         data = open_profile_data(profile, data_spec)
         evaluator = Evaluator(
             supernet=load_supernet(weights, profile.search_space, data.num_classes, sha256=sha256),

@@ -1,7 +1,7 @@
 """Training a recipe's phases, each once: a phase that is already there under its key is reused."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import nn
 from kit.errors import InputError, StorageError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
-from kit.methods import Phase, load_objective, make_sampler
+from kit.methods import load_objective, make_sampler
 from kit.pipeline.request import ResolvedRun
 from kit.plan import START, PhasePlan
 from kit.randomness import derive_seed
@@ -76,7 +76,8 @@ class PhaseRunner:
         key = content_key(identity)
         folder = phases_folder(self.resolved.request.runs) / key
         manifest = folder / MANIFEST
-        with self._locked(folder, phase, key):
+        lock = exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})")
+        with lock if self.group.is_first else nullcontext():
             if self.group.is_first and self.resolved.request.fresh:
                 manifest.unlink(missing_ok=True)
                 CheckpointStore(folder).clear()
@@ -88,14 +89,6 @@ class PhaseRunner:
                     return
         sha256 = read_json(manifest, sha256=str)["sha256"]
         self.weights[phase.name] = Weights(folder / "weights.safetensors", sha256, phase.together)
-
-    @contextmanager
-    def _locked(self, folder: Path, phase: Phase, key: str) -> Iterator[None]:
-        """Be the one process group that trains this phase."""
-        with ExitStack() as stack:
-            if self.group.is_first:
-                stack.enter_context(exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})"))
-            yield
 
     def _train(self, planned: PhasePlan, identity: dict[str, Any], folder: Path) -> Iterator[Event]:
         phase = planned.phase

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from kit.errors import InputError
@@ -41,13 +42,9 @@ class RecipeRun:
 
         Raises `StopRequestedError` when a signal came (everything is saved), and `KitError` for anything that stops the run.
         """
-        if self.group.is_first:
-            yield from self._execute()
-            return
-        yield from self._work()
-        self._check_stop()
-
-    def _execute(self) -> Iterator[Event]:
+        if not self.group.is_first:
+            yield from self._work()
+            return self.stop.check(self.group)
         resolved, run = self.resolved, self.directory
         with run.locked():
             started = RunStarted(
@@ -60,11 +57,8 @@ class RecipeRun:
                 passes=resolved.plan.passes,
                 continued=run.events.exists(),
             )
-            yield from record(run, started, self._work(), self._check_stop)
-
-    def _check_stop(self) -> None:
-        if self.group.any(self.stop()):
-            raise self.stop.error()
+            yield from record(run, started, self._work(), partial(self.stop.check, self.group))
+        return None
 
     def _work(self) -> Iterator[Event]:
         yield from self._train()

@@ -8,7 +8,7 @@ from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.files import read_json, sha256_of_file
-from kit.pipeline.compute import compute_differences, recorded_environment
+from kit.pipeline.compute import compute_differences
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
 from kit.pipeline.scoring import ScoringJob
 from kit.pool import Pool, load_pool
@@ -85,7 +85,7 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
         for (name, architecture), cost in zip(job.pool, costs, strict=True)
     )
     require_predictions(run, job.pool, (entry.accuracy for entry in entries))
-    differences = tuple(compute_differences(recorded_environment(run), job.evaluator.profile))
+    differences = tuple(compute_differences(read_json(run.environment, packages=dict), job.evaluator.profile))
     return ScoredRun(run, job, entries, str(resolved["recipe"].get("name")), differences)
 
 

@@ -8,6 +8,7 @@ from types import FrameType
 
 from kit.errors import ExitCode, StopRequestedError
 from kit.launcher import place
+from kit.process_group import ProcessGroup
 
 _CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -34,6 +35,11 @@ class StopFlag:
     @property
     def reason(self) -> str:
         return self.signal.name if self.signal is not None else ""
+
+    def check(self, group: ProcessGroup) -> None:
+        """Raise what ends the command in every process of a group, if one of them was told to stop."""
+        if group.any(self()):
+            raise self.error()
 
     def error(self) -> StopRequestedError:
         """What to raise once everything is saved."""

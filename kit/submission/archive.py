@@ -176,7 +176,7 @@ def _listed(archive: Archive, file: Path) -> dict[str, str]:
     if unlisted or wrong or archive.read(layout.SUMS) != layout.dump_sums(sums):
         what = (unlisted + wrong or [layout.SUMS])[0]
         raise ArchiveError(f"{file}: {what} is not what the manifest lists", hint="run `kit submission check` on it")
-    return {name: sha256 for name, sha256 in sums.items()}
+    return sums
 
 
 def _unpack(archive: Archive, name: str, target: Path, sha256: str | None) -> None:

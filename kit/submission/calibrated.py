@@ -9,11 +9,10 @@ from timm.models.resnet import ResNet
 from kit import __version__
 from kit.errors import StorageError
 from kit.evaluation import EvaluationImages, calibrated_subnet, count_correct
+from kit.results import Counts
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.weights import save_weights
-
-Counts = tuple[int, int]
 
 
 @dataclass(frozen=True)

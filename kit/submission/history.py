@@ -79,8 +79,6 @@ class History:
                 self.rank = event.report
             case events.RunFinished():
                 self.finished = True
-            case _:
-                pass
 
     def _add_step(self, event: events.StepDone) -> None:
         phase = self._phase(event.phase)

@@ -9,7 +9,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.events import PhaseStarted, RunStarted, from_line
@@ -200,7 +200,7 @@ def follow(run: RunDirectory, post: Callable[[Reading], None], stop: threading.E
     """Post readings of a run until `stop` is set: a first look, then as the log is read, then whenever it changes."""
     liveness = Liveness(run)
     looked = first_look(run.events)
-    post(_with_status(looked, liveness.status(looked.state.outcome)))
+    post(replace(looked, status=liveness.status(looked.state.outcome)))
     reader = LogReader(run.events)
     status = ""
     if is_long(run.events):
@@ -225,7 +225,3 @@ def _polls(reader: LogReader, stop: threading.Event, interval: float) -> Iterato
                 yield changed
         yield changed
         stop.wait(interval)
-
-
-def _with_status(reading: Reading, status: str) -> Reading:
-    return Reading(**{**reading.__dict__, "status": status})

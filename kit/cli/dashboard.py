@@ -60,10 +60,12 @@ def dashboard(
         watched = [run] if run is not None and replay is None else []
         shown = [] if pool is None else ["--pool", str(pool.absolute())]
         _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *shown, *played], port)
-    elif once:
-        _print_frame(_options(runs, directory, name, speed if replay else None, pool), size, svg, tuple(press or ()))
+        return
+    options = _options(runs, directory, name, speed if replay else None, pool)
+    if once:
+        _print_frame(options, size, svg, tuple(press or ()))
     else:
-        _open(_options(runs, directory, name, speed if replay else None, pool))
+        _open(options)
 
 
 def open_in_terminal() -> None:

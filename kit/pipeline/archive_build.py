@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kit.costs import pool_costs
 from kit.errors import InputError, StorageError
 from kit.figures.kept import draw_once
 from kit.files import read_json, sha256_of_file, storage_errors, write_bytes
@@ -22,7 +21,7 @@ from kit.submission.archive import write_archive
 from kit.submission.derived import derived_members, plots_of_run
 from kit.submission.members import LocalMembers
 from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
-from kit.submission.selection import Scored, by_code, default_selections
+from kit.submission.selection import Scored, by_code, default_selections, scored_entries
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,13 @@ class BuiltArchive:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `kit submission build --json`."""
-        exported = [
-            {key: model[key] for key in ("code", "selections", "accuracy", "macs")} for model in self.index["models"]
-        ]
+        told = ("code", "selections", "accuracy", "macs")
         return {
             "archive": str(self.path),
             "sha256": self.sha256,
             "size": self.size,
             "members": self.members,
-            "exported": exported,
+            "exported": [{key: model[key] for key in told} for model in self.index["models"]],
         }
 
 
@@ -143,11 +140,7 @@ class SubmissionBuild:
         path = self.exports / layout.EVALUATIONS
         with storage_errors("read", path):
             data = path.read_bytes()
-        costs = pool_costs(pool.codes, replace(self.profile.scale, num_classes=classes)).macs.tolist()
         rows = parse_pool_scores(data, self.run.weights_sha256, source=str(path))
         if [row[:2] for row in rows] != list(zip(pool.names, pool.codes, strict=True)):
             raise StorageError(f"{path} holds the scores of another pool")
-        return [
-            Scored(name, architecture, correct, images, cost)
-            for (name, _, correct, images), architecture, cost in zip(rows, pool.architectures, costs, strict=True)
-        ]
+        return scored_entries(pool, (row[2:] for row in rows), replace(self.profile.scale, num_classes=classes))

@@ -43,7 +43,6 @@ class SubnetExported:
     size: int
     difference: float
     done: int
-    total: int
     seconds: float
 
 
@@ -66,7 +65,6 @@ def export_subnets(
             size=model["size"],
             difference=model["max_abs_difference"],
             done=done,
-            total=len(chosen),
             seconds=time.perf_counter() - started,
         )
     write_json(folder / places.index, exporter.index(models))

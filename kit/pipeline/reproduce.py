@@ -3,7 +3,6 @@
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,6 @@ from kit.submission import layout
 from kit.submission.archive import unpack_archive
 from kit.submission.calibrated import allowed_difference
 from kit.submission.private_facts import clean_data_spec
-
-
-@dataclass(frozen=True, slots=True)
-class Reproduced:
-    """One sub-network's recorded and repeated count of correct predictions."""
-
-    name: str
-    code: str
-    recorded: int
-    found: int
-    images: int
 
 
 class Reproduction:
@@ -65,24 +53,29 @@ class Reproduction:
             if not isinstance(event, EvaluationFinished):  # it names a file that is soon gone
                 yield event
 
-    def results(self) -> list[Reproduced]:
+    def _compared(self) -> list[dict[str, Any]]:
         """Recorded and found counts of the sample, in the pool's order."""
-        job, data = self.evaluation.job, self.evaluation.job.evaluator.data
+        job = self.evaluation.job
         found = load_pool(job.predictions, self.profile.search_space)
-        assert found.accuracies is not None
         rows = {row["code"]: row for row in self.recorded}
         return [
-            Reproduced(name, code, rows[code]["correct"], round(accuracy * data.val_size), rows[code]["images"])
-            for name, code, accuracy in zip(found.names, found.codes, found.accuracies, strict=True)
+            {
+                "name": name,
+                "code": code,
+                "recorded": rows[code]["correct"],
+                "found": round(found.scores[code] * job.evaluator.data.val_size),
+                "images": rows[code]["images"],
+            }
+            for name, code in zip(found.names, found.codes, strict=True)
         ]
 
     def report(self) -> dict[str, Any]:
         """The document of `kit submission reproduce --json`, without the archive's path."""
-        results = self.results()
+        results = self._compared()
         images = self.evaluation.job.evaluator.data.val_size
         exact_precision = self.profile.training.precision == "float32"
         allowed = allowed_difference(images, same_environment=not self.differences, exact_precision=exact_precision)
-        compared = [(abs(row.found - row.recorded), row.images == images) for row in results]
+        compared = [(abs(row["found"] - row["recorded"]), row["images"] == images) for row in results]
         return {
             "ok": all(difference <= allowed and same for difference, same in compared),
             "sampled": len(results),
@@ -94,10 +87,7 @@ class Reproduction:
             "allowed_difference": allowed,
             "environment_differences": self.differences,
             "environment": _versions() | describe_compute(),
-            "subnets": [
-                {"name": r.name, "code": r.code, "recorded": r.recorded, "found": r.found, "images": r.images}
-                for r in results
-            ],
+            "subnets": results,
         }
 
     def _lay_out(self, unpacked: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from kit.costs import pool_costs
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.files import read_json, sha256_of_file
@@ -16,7 +15,7 @@ from kit.recipe import load_profile
 from kit.results import ResultsFile
 from kit.run_dir import RunDirectory
 from kit.submission.readiness import missing_step
-from kit.submission.selection import Scored
+from kit.submission.selection import Scored, scored_entries
 from kit.watch.run_summary import read_state
 
 CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
@@ -79,11 +78,7 @@ def open_scored_run(run: RunDirectory, data: str | None = None) -> ScoredRun:
             "score with these weights and data",
             hint=f"run `kit evaluate {run.id}`, or its recipe's command again",
         )
-    costs = pool_costs(job.pool.codes, job.evaluator.scale).macs.tolist()
-    entries = tuple(
-        Scored(name, architecture, *counts[architecture.code], cost)
-        for (name, architecture), cost in zip(job.pool, costs, strict=True)
-    )
+    entries = tuple(scored_entries(job.pool, map(counts.__getitem__, job.pool.codes), job.evaluator.scale))
     require_predictions(run, job.pool, (entry.accuracy for entry in entries))
     differences = tuple(compute_differences(read_json(run.environment, packages=dict), job.evaluator.profile))
     return ScoredRun(run, job, entries, str(resolved["recipe"].get("name")), differences)

@@ -36,9 +36,9 @@ class StopFlag:
     def reason(self) -> str:
         return self.signal.name if self.signal is not None else ""
 
-    def check(self, group: ProcessGroup) -> None:
+    def check(self, group: ProcessGroup | None = None) -> None:
         """Raise what ends the command in every process of a group, if one of them was told to stop."""
-        if group.any(self()):
+        if (group or ProcessGroup()).any(self()):
             raise self.error()
 
     def error(self) -> StopRequestedError:

@@ -92,11 +92,7 @@ class TruthRun:
                 continued=run.events.exists(),
                 run_kind="truth",
             )
-            yield from record(run, started, self._work(), self._check_stop, fresh=self.request.fresh)
-
-    def _check_stop(self) -> None:
-        if self.stop():
-            raise self.stop.error()
+            yield from record(run, started, self._work(), self.stop.check, fresh=self.request.fresh)
 
     def _work(self) -> Iterator[Event]:
         trainings = self.directory.path / "trainings.jsonl"
@@ -108,7 +104,7 @@ class TruthRun:
             yield from self._train(missing, trainings)
         else:
             yield PhaseReused(phase=PHASE, key=self.key, steps=len(self.units))
-        self._check_stop()
+        self.stop.check()
         self._write(read_trainings(trainings))
 
     def _train(self, missing: Sequence[Unit], trainings: Path) -> Iterator[Event]:

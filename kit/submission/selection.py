@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit import costs
-from kit.search_space import Architecture
+from kit.pool import Pool
+from kit.results import Counts
+from kit.search_space import Architecture, Scale
 
 DEFAULT_PARETO = 5
 
@@ -27,6 +29,13 @@ class Scored:
     @property
     def code(self) -> str:
         return self.architecture.code
+
+
+def scored_entries(pool: Pool, counts: Iterable[Counts], scale: Scale) -> list[Scored]:
+    """A pool with its counts, in its order, and what each entry costs."""
+    macs = costs.pool_costs(pool.codes, scale).macs.tolist()
+    rows = zip(pool, counts, macs, strict=True)
+    return [Scored(name, architecture, *count, cost) for (name, architecture), count, cost in rows]
 
 
 Selections = dict[str, list[Scored]]

@@ -85,20 +85,12 @@ class PoolRows:
     def order(self, name: str, *, down: bool = False) -> Integers:
         """All rows sorted by a column; rows without a value come last either way, equal ones keep the pool's order."""
         if name in TEXT_COLUMNS:
-            keys: Any = np.array(self.texts(name))
+            keys: Any = np.unique(self.texts(name), return_inverse=True)[1]
         elif name == "depths":
             keys = self.table @ (10 ** np.arange(STAGES)[::-1])
         else:
             keys = self.columns[name]
-        if not down:
-            return np.argsort(keys, kind="stable")
-        # Reversed twice, so that equal rows keep their order when it is turned round.
-        last = len(keys) - 1
-        order = last - np.argsort(keys[::-1], kind="stable")[::-1]
-        if np.issubdtype(keys.dtype, np.floating):
-            missing = np.isnan(keys[order])
-            order = np.concatenate([order[~missing], order[missing]])
-        return order
+        return np.argsort(-keys if down else keys, kind="stable")
 
 
 def make_rows(

@@ -27,8 +27,10 @@ def _recipe(submission: Submission) -> Iterator[Problem]:
     resolved = submission.resolved
     if resolved.kind != "recipe":
         yield Problem(layout.RESOLVED, f"it is of a run of kind {resolved.kind!r}, expected a recipe")
-    wanted = submission.recipe
-    yield from _toml_problems(submission, layout.RECIPE, Recipe, wanted)
+    recipe = modelled(Recipe, submission.toml(layout.RECIPE), layout.RECIPE)
+    if recipe != submission.recipe:
+        yield Problem(layout.RECIPE, f"it differs from {layout.RESOLVED} in {_difference(recipe, submission.recipe)}")
+    yield from _writing_problems(submission, layout.RECIPE, recipe)
     # How a run is executed is no part of what ran, so only the profile's file holds it.
     document = submission.toml(layout.PROFILE)
     settings = submission.profile.model_copy(update={"runtime": type(submission.profile.runtime)()})
@@ -225,13 +227,6 @@ def _phase_problems(submission: Submission) -> Iterator[str]:
                 yield f"phase {name} ran with method, epochs and paths {ran}, the recipe says {asked}"
             if found.steps_seen != found.steps:
                 yield f"phase {name} has {found.steps} steps, the log ends after {found.steps_seen}"
-
-
-def _toml_problems(submission: Submission, name: str, kind: type[Recipe], wanted: Recipe) -> Iterator[Problem]:
-    found = modelled(kind, submission.toml(name), name)
-    if found != wanted:
-        yield Problem(name, f"it differs from {layout.RESOLVED} in {_difference(found, wanted)}")
-    yield from _writing_problems(submission, name, found)
 
 
 def _writing_problems(submission: Submission, name: str, found: Recipe | Profile) -> Iterator[Problem]:

@@ -11,21 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit import search_space
 from kit.costs import code_digits, pareto_front, pool_costs
 from kit.errors import InputError
 from kit.pool import Entry
 from kit.recipe import Profile
-from kit.search_space import (
-    CODE_LENGTH,
-    FIRST_SLOT_POSITION,
-    MIN_DEPTH,
-    OUT_POSITIONS,
-    SLOTS,
-    STAGES,
-    STEM_POSITION,
-    InvalidArchitectureError,
-    SearchSpace,
-)
+from kit.search_space import SLOTS, STAGES, InvalidArchitectureError, SearchSpace
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -126,7 +117,7 @@ def make_rows(
         "macs": cost.macs.astype(np.float64),
         "params": cost.params.astype(np.float64),
         "depth": cost.depth.astype(np.float64),
-        "stem": np.array(space.channels[0], dtype=np.float64)[digits[:, STEM_POSITION] - 1],
+        "stem": np.array(space.channels[0], dtype=np.float64)[digits[:, search_space.STEM_POSITION] - 1],
         "cell": cell_numbers(digits, cells),
     }
     columns["error"] = rank_errors(columns["acc"], columns["true"])
@@ -138,7 +129,7 @@ def make_rows(
 def parse_codes(codes: Sequence[str], space: SearchSpace, where: Callable[[int], str]) -> Digits:
     """The digits of all codes, shape (codes, 52). Raises `InvalidArchitectureError`; `where` names the entry for it."""
     for index, code in enumerate(codes):
-        if len(code) != CODE_LENGTH or not code.isascii() or not code.isdigit():
+        if len(code) != search_space.CODE_LENGTH or not code.isascii() or not code.isdigit():
             _refuse(code, space, where(index))
     digits = code_digits(codes)
     for index in np.flatnonzero(~_plausible(digits, space)).tolist():
@@ -157,10 +148,10 @@ def _refuse(code: str, space: SearchSpace, where: str) -> None:
 def _plausible(digits: Digits, space: SearchSpace) -> NDArray[np.bool_]:
     """Which rows keep the rules of `SearchSpace.parse`, all rows at once."""
     depths = digits[:, 1 : 1 + STAGES]
-    good = (digits[:, 0] == 1) & (depths >= MIN_DEPTH).all(axis=1) & (depths <= SLOTS).all(axis=1)
+    good = (digits[:, 0] == 1) & (depths >= search_space.MIN_DEPTH).all(axis=1) & (depths <= SLOTS).all(axis=1)
     known = np.array([int("".join(map(str, choice))) for choice in space.depth_choices])
     good = good & np.isin(depths @ (10 ** np.arange(STAGES)[::-1]), known)
-    position = FIRST_SLOT_POSITION
+    position = search_space.FIRST_SLOT_POSITION
     for stage, slots in enumerate(SLOTS):
         pairs = digits[:, position : position + 2 * slots].reshape(len(digits), slots, 2)
         out = pairs[:, 0, 1]
@@ -170,7 +161,7 @@ def _plausible(digits: Digits, space: SearchSpace) -> NDArray[np.bool_]:
         good = good & np.where(used, in_range, (mids == 0) & (outs == 0)).all(axis=1)
         good = good & (out >= 1) & (out <= space.max_digits[stage])
         if stage == 0:
-            good = good & digits[:, STEM_POSITION] == out
+            good = good & digits[:, search_space.STEM_POSITION] == out
         position += 2 * slots
     return np.asarray(good, dtype=np.bool_)
 
@@ -182,7 +173,7 @@ def cell_numbers(digits: Digits, cells: Sequence[SearchSpace]) -> Floats:
     keys = digits[:, 1 : 1 + STAGES] @ scale
     for number, cell in enumerate(cells):
         own = np.isin(keys, np.array(cell.depth_choices) @ scale)
-        for at, choices in zip(OUT_POSITIONS, cell.out_digits or (), strict=False):
+        for at, choices in zip(search_space.OUT_POSITIONS, cell.out_digits or (), strict=False):
             own &= np.isin(digits[:, at], choices)
         numbers[own] = number
     return numbers

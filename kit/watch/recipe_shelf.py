@@ -7,18 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kit import recipe as recipes
 from kit.errors import InputError, KitError
 from kit.files import stamp
-from kit.recipe import (
-    Setting,
-    load_recipe,
-    profile_names,
-    profile_path,
-    profile_settings,
-    recipe_names,
-    recipe_path,
-    recipe_settings,
-)
+from kit.recipe import Setting
 from kit.recipe.loading import parse_override
 from kit.recipe.origins import DEFAULT, OVERRIDE
 from kit.run_dir import RunDirectory
@@ -86,9 +78,9 @@ def resolve(recipe: Entry, profile: Entry | None, overrides: Sequence[str]) -> R
     of_profile = [each.removeprefix(PROFILE_PREFIX) for each in overrides if each.startswith(PROFILE_PREFIX)]
     of_recipe = [each for each in overrides if not each.startswith(PROFILE_PREFIX)]
     try:
-        settings = recipe_settings(recipe.argument, of_recipe)
+        settings = recipes.recipe_settings(recipe.argument, of_recipe)
         if profile is not None:
-            inside = profile_settings(profile.argument, of_profile)
+            inside = recipes.profile_settings(profile.argument, of_profile)
             settings += [Setting(PROFILE_PREFIX + each.key, each.value, each.origin) for each in inside]
     except KitError as error:
         return Resolved(problem=_told(error, recipe.path))
@@ -120,14 +112,14 @@ def origin_name(origin: str) -> str:
     if origin in (DEFAULT, OVERRIDE):
         return origin
     path = Path(origin)
-    if path in (recipe_path(name) for name in recipe_names()):
+    if path in (recipes.recipe_path(name) for name in recipes.recipe_names()):
         return path.stem
-    return f"profile {path.stem}" if path in (profile_path(name) for name in profile_names()) else path.name
+    return f"profile {path.stem}" if path in (recipes.profile_path(name) for name in recipes.profile_names()) else path.name
 
 
 def _shipped() -> Iterator[tuple[Kind, str, str, Path]]:
-    yield from (("recipe", name, "shipped", recipe_path(name)) for name in recipe_names())
-    yield from (("profile", name, "shipped", profile_path(name)) for name in profile_names())
+    yield from (("recipe", name, "shipped", recipes.recipe_path(name)) for name in recipes.recipe_names())
+    yield from (("profile", name, "shipped", recipes.profile_path(name)) for name in recipes.profile_names())
 
 
 def _own(folders: Iterable[Path], extra: Iterable[Path]) -> Iterator[tuple[Kind, str, str, Path]]:
@@ -170,12 +162,12 @@ def _entry(kind: Kind, argument: str, origin: str, path: Path) -> Entry:
     text = _read(path)
     name = path.stem if origin == "shipped" else path.name
     try:
-        settings = tuple((recipe_settings if kind == "recipe" else profile_settings)(argument))
+        settings = tuple((recipes.recipe_settings if kind == "recipe" else recipes.profile_settings)(argument))
         said = {each.key: str(each.value) for each in settings}
         name = said["name"] if origin != "yours" else name
         phases = epochs = None
         if kind == "recipe":
-            recipe = load_recipe(argument)
+            recipe = recipes.load_recipe(argument)
             phases = len(recipe.phases)
             epochs = sum(phase.passes(phase.epochs) for phase in recipe.phases)
     except KitError as error:

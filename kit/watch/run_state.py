@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.events import (
-    CandidateReplaced,
-    Note,
-    RankMeasured,
-    RankSoFar,
-)
+from kit.events import CandidateReplaced, Note, RankMeasured, RankSoFar
 from kit.rank_report import Interval, read_figures
 from kit.watch.series import NO_CURVE, Curve
 

@@ -10,23 +10,12 @@ import numpy as np
 from kit.costs import costs, pool_costs
 from kit.errors import InputError
 from kit.search_space import Architecture, SearchSpace
-from kit.submission import layout
+from kit.submission import layout, tensors
 from kit.submission.checks.contents import Submission
 from kit.submission.checks.registry import Problem, rule
 from kit.submission.checks.schemas import ExportedModel
 from kit.submission.onnx_file import BATCH, INPUT, OUTPUT, Initializer, OnnxFile, read_numbers
-from kit.submission.tensors import (
-    COUNTER,
-    NOTE,
-    STATISTICS,
-    Shape,
-    TensorFile,
-    cells_of,
-    expected_shapes,
-    folded,
-    prefixes,
-    supernet_shapes,
-)
+from kit.submission.tensors import Shape, TensorFile
 
 NOTE_FORMAT = 1
 VERSION = re.compile(r"\d[\w.+-]{0,30}")
@@ -47,17 +36,17 @@ def _supernet_weights(submission: Submission) -> Iterator[Problem]:
     partition = submission.recipe.partition
     members = 0 if partition is None else partition.size
     with submission.tensors(file) as weights:
-        wanted = supernet_shapes(submission.space, submission.profile.num_classes, members)
+        wanted = tensors.supernet_shapes(submission.space, submission.profile.num_classes, members)
         yield from (Problem(file, message) for message in _shape_problems(wanted, weights))
         note, notes = weights.note, set(weights.notes)
-    if notes != {NOTE} or set(note) - {"cells"} != {"format", "num_classes", "space"}:
+    if notes != {tensors.NOTE} or set(note) - {"cells"} != {"format", "num_classes", "space"}:
         yield Problem(file, f"its notes are {sorted(notes)} with {sorted(note)}"[:200])
         return
     if note["format"] != NOTE_FORMAT or note["num_classes"] != submission.profile.num_classes:
         yield Problem(file, f"it notes format {note['format']!r} and {note['num_classes']!r} classes"[:200])
     own = submission.space
     try:
-        space, cells = SearchSpace.from_json(note["space"]), cells_of(note)
+        space, cells = SearchSpace.from_json(note["space"]), tensors.cells_of(note)
         same = all((each.channels, each.stem) == (own.channels, own.stem) for each in (space, *cells))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         yield Problem(file, f"the space that it notes is none: {error!r}"[:200])
@@ -96,11 +85,11 @@ def _weights_hash(submission: Submission) -> Iterator[Problem]:
 @rule("calibrated-weights", "calibrated sub-networks are slices of the supernet, only their BN statistics differ")
 def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
     with submission.tensors(layout.SUPERNET) as supernet:
-        cells = cells_of(supernet.note)
+        cells = tensors.cells_of(supernet.note)
         for model in submission.index.models:
             file = layout.calibrated_path(model.code)
             architecture = submission.space.parse(model.code)
-            prefix = prefixes(len(cells))[next((i for i, cell in enumerate(cells) if cell.owns(architecture)), 0)]
+            prefix = tensors.prefixes(len(cells))[next((i for i, cell in enumerate(cells) if cell.owns(architecture)), 0)]
             with submission.tensors(file) as weights:
                 for message in _calibrated_problems(submission, model, architecture, weights, supernet, prefix):
                     yield Problem(file, message)
@@ -147,7 +136,7 @@ def _shape_problems(wanted: Mapping[str, Shape], found: TensorFile) -> Iterator[
     for name, info in found.tensors.items():
         if name in wanted and info.shape != wanted[name]:
             yield f"{name} has the shape {info.shape}, expected {wanted[name]}"
-        if name in wanted and info.dtype != ("I64" if name.endswith(COUNTER) else "F32"):
+        if name in wanted and info.dtype != ("I64" if name.endswith(tensors.COUNTER) else "F32"):
             yield f"{name} is of type {info.dtype}"
 
 
@@ -159,19 +148,19 @@ def _calibrated_problems(
     supernet: TensorFile,
     prefix: str,
 ) -> Iterator[str]:
-    wanted = expected_shapes(architecture, submission.space, submission.profile.num_classes)
+    wanted = tensors.expected_shapes(architecture, submission.space, submission.profile.num_classes)
     problems = list(_shape_problems(wanted, found))
     yield from problems
     note = found.note
     expected = {"code": model.code, "num_classes": submission.profile.num_classes, "images": model.images}
     wrong = [key for key, value in expected.items() if note.get(key) != value]
-    if set(found.notes) != {NOTE} or wrong:
+    if set(found.notes) != {tensors.NOTE} or wrong:
         yield f"its note names another {', '.join(wrong) or 'format'}"
     if problems:
         return
     for name, shape in wanted.items():
         source = f"{prefix}{name}"
-        if name.endswith(STATISTICS):
+        if name.endswith(tensors.STATISTICS):
             continue
         if source not in supernet.tensors or any(a < b for a, b in zip(supernet.tensors[source].shape, shape, strict=True)):
             yield f"the supernet has no such slice for {name}"
@@ -271,14 +260,14 @@ def _folding_problems(
     submission: Submission, architecture: Architecture, weights: TensorFile, found: OnnxFile, file: BinaryIO
 ) -> Iterator[str]:
     """Compare every folded layer with the calibrated weights: numbers that belong together cannot be changed apart."""
-    wanted = expected_shapes(architecture, submission.space, submission.profile.num_classes)
+    wanted = tensors.expected_shapes(architecture, submission.space, submission.profile.num_classes)
     if {name: info.shape for name, info in weights.tensors.items()} != wanted:
         yield "the calibrated weights that it should hold are not whole"
         return
     named = {initializer.name: initializer for initializer in found.initializers}
     if len(named) != len(found.initializers):
         yield "two of its weights have one name"
-    for layer, weight, bias in folded(weights.read, architecture, submission.space, submission.profile.num_classes):
+    for layer, weight, bias in tensors.folded(weights.read, architecture, submission.space, submission.profile.num_classes):
         for name, value in ((f"{layer}.weight", weight), (f"{layer}.bias", bias)):
             initializer = named.pop(name, None)
             if initializer is None:

@@ -76,12 +76,14 @@ class PoolRows:
     def order(self, name: str, *, down: bool = False) -> Integers:
         """All rows sorted by a column; rows without a value come last either way, equal ones keep the pool's order."""
         if name in TEXT_COLUMNS:
-            keys: Any = np.unique(self.texts(name), return_inverse=True)[1]
+            keys: Any = np.array(self.texts(name))
         elif name == "depths":
             keys = self.table @ (10 ** np.arange(STAGES)[::-1])
         else:
             keys = self.columns[name]
-        return np.argsort(-keys if down else keys, kind="stable")
+        if down:
+            keys = -(np.unique(keys, return_inverse=True)[1] if name in TEXT_COLUMNS else keys)
+        return np.argsort(keys, kind="stable")
 
 
 def make_rows(

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kit.costs import Integers, PoolCosts, pool_costs
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.costs import PoolCosts, pool_costs
 from kit.search_space import Scale
 
 SUPERNET = "supernet"
@@ -16,7 +19,7 @@ class Opponent:
 
     name: str
     label: str
-    column: Callable[[PoolCosts], Integers]
+    column: Callable[[PoolCosts], NDArray[np.int64]]
 
 
 OPPONENTS = (
@@ -32,7 +35,7 @@ def label_of(name: str) -> str:
     return _LABELS.get(name, name)
 
 
-def columns(codes: Sequence[str], scale: Scale) -> dict[str, Integers]:
+def columns(codes: Sequence[str], scale: Scale) -> dict[str, NDArray[np.int64]]:
     """What every opponent says of these codes, by its name."""
     costs = pool_costs(codes, scale)
     return {opponent.name: opponent.column(costs) for opponent in OPPONENTS}

@@ -49,7 +49,7 @@ async def go_to(app: DashboardApp, pilot: Pilot[None], screen: str) -> None:
 
 @pytest.mark.slow
 async def test_screens_3_and_4_grow_with_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.dashboard.pool_loader.PAUSE", 0.05)
+    monkeypatch.setattr("kit.dashboard.screens.pool_screen.PAUSE", 0.05)
     recipe = load_recipe("baseline")
     once = load_recipe("baseline", [f"phases.{phase.name}.epochs=1" for phase in recipe.phases])
     small = ["training.steps_per_epoch=1", "images.train=200", "images.validation=200", f"pool.size={POOL}"]

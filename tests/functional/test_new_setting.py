@@ -60,9 +60,5 @@ def test_a_new_setting_orphans_nothing(trained, kit, newer_kit):
     assert newer(*truth) == made
     assert {path for path in trained.runs.rglob("*") if path.is_file() and path.name != ".lock"} == before.keys()
     touched = {path.name: path.read_bytes() for path in before if path.read_bytes() != before[path]}
-    assert touched.keys() <= {"events.jsonl", "truth.json"}, "truth.json tells the new setting"
+    assert touched.keys() <= {"truth.json"}, "truth.json tells the new setting; no phase or score was made"
     assert json.loads(touched["truth.json"])["provenance"]["settings_sha256"] == old_truth["provenance"]["settings_sha256"]
-    log = (trained.run / "events.jsonl").read_bytes()[len(before[trained.run / "events.jsonl"]) :]
-    kinds = [json.loads(line)["kind"] for line in log.splitlines()]
-    assert kinds.count("PhaseReused") == 5
-    assert not {"PhaseStarted", "StepDone", "SubnetEvaluated"} & set(kinds)

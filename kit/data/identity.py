@@ -9,10 +9,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+from kit.data.images import RESTORE_HINT
 from kit.errors import KitError, StorageError
 from kit.files import write_json
 
@@ -25,7 +27,6 @@ READERS = 8
 SETTLED_NS = 2 * 10**9
 """A file may change twice within the resolution of its file system's clock, so what is younger than this is not kept."""
 NOTE_SECONDS = 10.0
-HINT = "restore this file from its origin, or remove it from the data set"
 
 
 def content_listing(paths: Sequence[str], root: Path, note: Note) -> list[tuple[str, str]]:
@@ -95,16 +96,19 @@ def _cache_folder() -> Path | None:
 
 
 def _state(path: str) -> State:
-    try:
+    with _naming(path):
         found = os.stat(path)
-    except OSError as error:
-        raise StorageError(f"cannot read the image {path}: {error.strerror}", hint=HINT) from error
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _hash(path: str) -> str:
+    with _naming(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        yield
     except OSError as error:
-        raise StorageError(f"cannot read the image {path}: {error.strerror}", hint=HINT) from error
+        raise StorageError(f"cannot read the image {path}: {error.strerror}", hint=RESTORE_HINT) from error

@@ -20,6 +20,9 @@ SIXTEEN_BITS = ("PNG", "PPM")
 """Formats whose grey of mode I has 16 bits, whatever the version of Pillow calls it."""
 
 
+RESTORE_HINT = "restore this file from its origin, or remove it from the data set"
+
+
 class UnknownRangeError(ValueError):
     """Pixels that no rule maps to 0..255."""
 
@@ -60,7 +63,7 @@ def decoding(name: str) -> Iterator[None]:
     except DECODING_ERRORS as error:
         raise StorageError(
             f"cannot read the image {name}: {error}",
-            hint="restore this file from its origin, or remove it from the data set",
+            hint=RESTORE_HINT,
         ) from error
 
 

@@ -5,11 +5,8 @@ from dataclasses import asdict
 from kit.correlation import MIN_ARCHITECTURES
 from kit.errors import InputError
 from kit.events import RankSoFar
-from kit.ranking.joining import join
+from kit.ranking.joining import join, next_count
 from kit.ranking.truth_file import Truth
-
-GROWTH = 1.25
-"""Measuring takes longer the more there is: each time there has to be a quarter more."""
 
 
 class RankMeter:
@@ -24,7 +21,7 @@ class RankMeter:
         joined = join(accuracies, self._truth, as_predicted=True)
         if len(joined.codes) < self._next:
             return None
-        self._next = int(len(joined.codes) * GROWTH) + 1
+        self._next = next_count(len(joined.codes))
         try:
             report = joined.rank()
         except InputError:  # all alike so far

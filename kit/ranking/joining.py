@@ -51,3 +51,8 @@ def join(predictions: Mapping[str, float], truth: Truth, *, as_predicted: bool =
     return Joined(
         tuple(predictions[code] for code in codes), truth.take(codes), len(predictions) - both, len(truth.codes) - both
     )
+
+
+def next_count(measured: int) -> int:
+    """How many architectures to wait for after a figure of `measured`: measuring takes longer the more there are."""
+    return int(measured * 1.25) + 1

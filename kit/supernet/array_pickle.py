@@ -49,8 +49,7 @@ def _finished(value: dict[str, Any], source: str) -> dict[str, Any]:
     while pending:
         part = pending.pop()
         for name, item in part.items():
-            inside = item if isinstance(item, list | tuple) else [item]
-            if any(isinstance(each, _Name | _Dtype) or each is _MARK for each in inside) or _unfinished(item):
+            if not _is_value(item):
                 raise StorageError(f"{source}: the entry {name[:80]!r} is {_kind(item)}, expected an array")
             if isinstance(item, _Array):
                 part[name] = item.value
@@ -63,10 +62,12 @@ def _finished(value: dict[str, Any], source: str) -> dict[str, Any]:
     return value
 
 
-def _unfinished(item: object) -> bool:
-    if isinstance(item, list | tuple):
-        return any(isinstance(each, _Array) for each in item)
-    return isinstance(item, _Array) and item.value is None
+def _is_value(item: object) -> bool:
+    """Whether an entry is a plain value or a whole array; arrays inside lists have no name, so they count as no value."""
+    if isinstance(item, _Array):
+        return item.value is not None
+    inside = item if isinstance(item, list | tuple) else [item]
+    return not any(isinstance(each, _Array | _Name | _Dtype) or each is _MARK for each in inside)
 
 
 class _Name(Enum):

@@ -13,7 +13,7 @@ from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError, KitError
 from kit.events import RankSoFar
 from kit.rank_report import Figures, Interval, Metric, RankReport, read_figures
-from kit.ranking.joining import join
+from kit.ranking.joining import join, next_count
 from kit.watch.pool_rows import PoolRows, Progress, quiet, rank_errors
 from kit.watch.run_files import PoolView
 
@@ -25,8 +25,6 @@ METRIC_TITLES: dict[Metric, str] = {
     "pearson": "Pearson r",
     "spearman": "Spearman \N{GREEK SMALL LETTER RHO}",
 }
-GROWTH = 1.25
-"""How much more is scored from one moment to the next, as in the run's own events."""
 FEW = 300
 """Resamples for figures beside the main ones."""
 MANY = 4000
@@ -151,7 +149,7 @@ def _growing(total: int) -> Iterable[int]:
     n = MIN_ARCHITECTURES
     while n < total:
         yield n
-        n = int(n * GROWTH) + 1
+        n = next_count(n)
 
 
 def outliers(rows: PoolRows, members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -9,18 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Small
 
 KIT = [sys.executable, "-m", "kit.cli.main"]
 
 
-def finished(small: Small) -> bool:
+def finished(small) -> bool:
     return type(small.events[-1]).__name__ == "RunFinished"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-", "2>/dev/full", "2> >(head -c 1 >/dev/null)"])
-def test_streams_that_take_nothing(small: Small, redirection: str) -> None:
+def test_streams_that_take_nothing(small, redirection: str) -> None:
     command = " ".join([*KIT, *small.arguments(), redirection])
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and finished(small), done
@@ -28,7 +27,7 @@ def test_streams_that_take_nothing(small: Small, redirection: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_standard_output_is_an_error_after_the_run(small: Small) -> None:
+def test_a_full_standard_output_is_an_error_after_the_run(small) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*KIT, *small.arguments()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False
@@ -40,7 +39,7 @@ def test_a_full_standard_output_is_an_error_after_the_run(small: Small) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_what_schedulers_send_saves(small: Small, number: signal.Signals, processes: int) -> None:
+def test_what_schedulers_send_saves(small, number: signal.Signals, processes: int) -> None:
     options = ["--nproc-per-node", "2"] if processes == 2 else []
     many = ["--set", "profile.training.steps_per_epoch=200"]
     process = subprocess.Popen([*KIT, *small.arguments(*many, *options)], stderr=subprocess.PIPE, text=True)
@@ -56,7 +55,7 @@ def test_what_schedulers_send_saves(small: Small, number: signal.Signals, proces
 
 
 @pytest.mark.slow
-def test_nohup_keeps_its_word(small: Small) -> None:
+def test_nohup_keeps_its_word(small) -> None:
     process = subprocess.Popen(["nohup", *KIT, *small.arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not any(small.runs.glob("phases/*")) and time.monotonic() < deadline:

@@ -2,6 +2,11 @@
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
+# One more than cores: some tests wait, for a process that hangs or a screen that paints.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+# What `make bench` runs, with how many supernets of each recipe.
+BENCHES ?= bench-nano
+SEEDS ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -9,12 +14,14 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check
+.PHONY: help demo test check fuzz bench
 
 help:
 	@echo "make demo    run the whole method on the embedded data: how well it ranks, and a checked archive of it"
 	@echo "make test    run all tests"
 	@echo "make check   lint, formatting, types, import rules, and that tests are collected alike twice"
+	@echo "make bench   run every recipe on the truths again, for hours (ROWS=docs/results: only what is not there yet)"
+	@echo "make fuzz    bad values at every command and option, for ten minutes (SEED=N: other ones)"
 
 demo: $(INSTALLED)
 	$(BIN)/kit run recipe full
@@ -23,7 +30,7 @@ demo: $(INSTALLED)
 	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard"
 
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check
@@ -31,6 +38,17 @@ check: $(INSTALLED_DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tests/collect_twice.py
+
+# Says first what it costs; stopped, it goes on where it was.
+ROWS ?= runs/bench
+bench: $(INSTALLED)
+	for profile in $(BENCHES); do \
+	  ladder="$(BIN)/kit run ladder --profile $$profile --recipes all --seeds $(SEEDS) --rows $(ROWS)/ladder-$$profile"; \
+	  $$ladder --dry-run && $$ladder && $(BIN)/kit report ladder-$$profile --out $(ROWS)/report-$$profile || exit 1; \
+	done
+
+fuzz: $(INSTALLED_DEV)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seed $(or $(SEED),0)
 
 $(INSTALLED): pyproject.toml | $(BIN)/pip
 	$(PIP) install --editable .

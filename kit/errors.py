@@ -1,5 +1,6 @@
 """Errors that are meant for users, and the exit codes they end a command with."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -38,6 +39,10 @@ class StorageError(KitError):
     exit_code = ExitCode.STORAGE
 
 
+class InUseError(StorageError):
+    """Another process holds the lock of what this one needs."""
+
+
 class CommunicationError(StorageError):
     """Another process of the same run is lost, or silent for too long."""
 
@@ -54,3 +59,8 @@ class StopRequestedError(KitError):
     def __init__(self, message: str, *, exit_code: ExitCode, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of the names that an error is about, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from kit.files import fsync, storage_errors
+from kit.files import close, fsync, storage_errors
 
 LARGEST = 2**53
 LATEST = 4e9
@@ -36,7 +36,8 @@ class RunStarted(Event):
     passes: int
     continued: bool
     run_kind: str = "recipe"
-    """`recipe`, `truth` or `evaluation`. Passes are trainings of a truth, sub-networks of an evaluation."""
+    """`recipe`, `truth`, `evaluation`, `ladder` or `search`. Passes are trainings of a truth, sub-networks of an
+    evaluation or a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,18 @@ class TrainingDone(Event):
     seed: int
     accuracy: float
     loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchScored(Event):
+    """A search scored a batch, `step` evaluations in all; `best` is the best so far."""
+
+    phase: str
+    step: int
+    evaluations: int
+    best: str
+    accuracy: float
     seconds: float
 
 
@@ -311,4 +324,4 @@ class EventLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        close(self._file, self.path)

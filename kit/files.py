@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from kit.errors import InputError, StorageError
+from kit.errors import InputError, InUseError, StorageError
 
 LOCKS = "KIT_LOCKS"
 NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
@@ -24,6 +25,7 @@ HINTS = {
     errno.EIO: "the disk or its connection failed: check it, then run the same command again",
     errno.ESTALE: "the network disk has forgotten this file: mount it again, then run the same command again",
 }
+SAVE_HINT = "save the file as UTF-8"
 DAMAGED_HINT = "restore the file, or start anew with --fresh"
 
 
@@ -94,6 +96,31 @@ def parse_json(data: bytes, *, source: str) -> Any:
         raise StorageError(f"{source} is not valid JSON: {error}", hint=DAMAGED_HINT) from error
 
 
+def decode_text(data: bytes, *, source: str, errors: str = "strict") -> str:
+    """Text that a person or an editor wrote: UTF-8, or UTF-16 and UTF-32 that begin with their mark or with ASCII.
+
+    Raises `InputError` naming `source` and the line where the bytes are no such text, unless `errors` says otherwise.
+    """
+    encoding = json.detect_encoding(data)
+    try:
+        text = data.decode(encoding, errors)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].decode(encoding, "replace").count("\n") + 1
+        raise InputError(f"{source}, line {line}: no {encoding} text ({error.reason})", hint=SAVE_HINT) from error
+    return text.removeprefix("\ufeff")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file of a person's. Raises `InputError` naming file and line, `StorageError` when it cannot be read."""
+    with storage_errors("read", path):
+        data = path.read_bytes()
+    text = decode_text(data, source=str(path))
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+
+
 HEAD = 64
 """Bytes by which a growing file is known again."""
 
@@ -159,12 +186,24 @@ def fsync(descriptor: int) -> None:
             raise
 
 
+def close(file: IO[Any], path: Path) -> None:
+    """Close a file that was written to. A full disk refuses what is left once more, so this raises `StorageError`, too."""
+    with storage_errors("write", path):
+        file.close()
+
+
 def user_path(text: str) -> Path:
     """The path that a person typed, `~` expanded. Raises `InputError` where there is no such home."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(f"{text}: there is no such home folder", hint="write the path out") from error
+
+
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Refuse a name that promises another format than is written. Raises `InputError`."""
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path} does not end in {' or '.join(suffixes)}", hint="the suffix tells readers the format")
 
 
 def sha256_of_file(path: Path) -> str:
@@ -179,21 +218,21 @@ def content_key(value: object) -> str:
 
 
 @contextmanager
-def exclusive_lock(path: Path, *, holder: str) -> Iterator[None]:
+def exclusive_lock(path: Path, *, holder: str, user: str = "") -> Iterator[None]:
     """Hold an advisory lock on `path` (the kernel frees it when the process dies, however it dies).
 
-    Raises `StorageError` naming the process that holds it; `holder` says what is being protected.
+    Raises `InUseError` naming the process that holds it, and as what (its `user`); `holder` says what is being protected.
     """
     with storage_errors("lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    with file:
+        file = path.open("a+", encoding="utf-8", errors="replace")
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise StorageError(
+            owner = ", ".join(file.read().splitlines()) or "unknown"
+            raise InUseError(
                 f"{holder} is in use by another process (pid {owner})",
                 hint="wait for it or stop it; what it has finished is kept",
             ) from error
@@ -209,9 +248,11 @@ def exclusive_lock(path: Path, *, holder: str) -> Iterator[None]:
         with storage_errors("write", path):
             file.seek(0)
             file.truncate()
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{os.getpid()}\n{user}")
             file.flush()
         yield
+    finally:
+        close(file, path)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Launched:
 
     @property
     def is_first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
         return self.rank == 0
 
 

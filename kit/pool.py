@@ -4,15 +4,15 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kit.errors import InputError
-from kit.files import content_key, storage_errors, write_bytes
+from kit.errors import InputError, some
+from kit.files import content_key, decode_text, storage_errors, write_bytes
 from kit.randomness import derive_random
 from kit.search_space import RESNET48, Architecture, InvalidArchitectureError, SearchSpace
 
@@ -68,16 +68,12 @@ class Pool:
         """The entries with these codes, in this pool's order. Raises `InputError` for a code that is not in the pool."""
         wanted = set(codes)
         if unknown := wanted - self._index.keys():
-            raise InputError(f"not in the pool: {_some(sorted(unknown))}")
+            raise InputError(f"not in the pool: {some(sorted(unknown), SHOWN)}")
         return self._take([index for code, index in self._index.items() if code in wanted])
 
     def head(self, limit: int) -> "Pool":
         """The first `limit` entries (all, if there are fewer)."""
         return self._take(list(range(min(limit, len(self)))))
-
-    def with_accuracies(self, accuracies: Iterable[float]) -> "Pool":
-        """The same entries with these accuracies, given in the pool's order."""
-        return replace(self, accuracies=tuple(float(accuracy) for accuracy in accuracies))
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -137,23 +133,34 @@ def write_predictions(path: str | Path, pool: Pool, accuracies: Iterable[float] 
     `accuracies` are one per entry in the pool's order, or a mapping from codes, which may cover a part of the pool (then
     only that part is written). A path that ends with `.gz` is compressed. Raises `InputError` for anything but a fraction.
     """
-    path = Path(path)
     if isinstance(accuracies, Mapping):
         pool = pool.subset(accuracies)
         scored = [float(accuracies[code]) for code in pool.codes]
     else:
         scored = [float(accuracy) for accuracy in accuracies]
-    if len(scored) != len(pool):
-        raise InputError(f"{len(scored)} accuracies for a pool of {len(pool)} architectures")
+    _one_for_each(scored, pool)
     for name, accuracy in zip(pool.names, scored, strict=True):
         if not 0 <= accuracy <= 1:
             raise InputError(f"the accuracy of {name!r} is {accuracy}: expected a fraction in 0..1")
+    write_scores(path, pool, scored)
+
+
+def write_scores(path: str | Path, pool: Pool, scores: Sequence[float]) -> None:
+    """Write the challenge file with any finite numbers as `acc`, one per entry in the pool's order; `.gz` is compressed."""
+    path = Path(path)
+    _one_for_each(scores, pool)
     rows = {
-        name: {"acc": accuracy, "arch": code} for name, code, accuracy in zip(pool.names, pool.codes, scored, strict=True)
+        name: {"acc": finite_number(score, f"the score of {name!r}"), "arch": code}
+        for name, code, score in zip(pool.names, pool.codes, scores, strict=True)
     }
     data = json.dumps(rows, allow_nan=False).encode()
     # Without a time stamp, writing the same predictions twice gives the same bytes.
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def _one_for_each(scores: Sequence[float], pool: Pool) -> None:
+    if len(scores) != len(pool):
+        raise InputError(f"{len(scores)} accuracies for a pool of {len(pool)} architectures")
 
 
 def read_document(path: Path) -> Any:
@@ -165,9 +172,10 @@ def read_document(path: Path) -> Any:
                 data = gzip.decompress(data)
             except (EOFError, zlib.error) as error:
                 raise OSError(f"the gzip data is damaged ({error})") from error
+    text = decode_text(data, source=str(path))
     try:
         with _naming(path):
-            return json.loads(data, object_pairs_hook=_unique_keys)
+            return json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
 
@@ -229,10 +237,6 @@ def _naming(path: Path) -> Iterator[None]:
 def _first_repeated(values: Iterable[str]) -> str:
     seen: set[str] = set()
     return next(value for value in values if value in seen or seen.add(value))  # type: ignore[func-returns-value]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def _kind(value: Any) -> str:

@@ -17,27 +17,19 @@ from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from kit.errors import CommunicationError, ExitCode
-from kit.launcher import launched
+from kit.launcher import Launched, launched
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessGroup:
+class ProcessGroup(Launched):
     """This process among `size` others that run the same command. The default is a process on its own."""
 
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
     timeout_seconds: float = 600.0
     """How long a silent process is waited for."""
     store: Store | None = None
     """What the processes know in common; it belongs to the launcher, so it outlives them."""
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes the files and talks to the user."""
-        return self.rank == 0
 
     def share(self, value: T) -> T:
         """The first process's `value`, everywhere. All processes have to ask."""
@@ -61,24 +53,25 @@ class ProcessGroup:
         """Wait until every process is here."""
         self.share(None)
 
-    def average(self, network: nn.Module, losses: Tensor, stop: bool) -> tuple[Tensor, bool]:
+    def average(self, network: nn.Module, losses: Tensor, stop: bool) -> tuple[list[float], bool]:
         """Replace every gradient by its mean over the processes, in one all-reduce however many paths made it.
 
         Losses and the wish to stop travel with it, so that all processes decide alike: returns the mean `losses` and
-        whether any process wants to stop. Every process must hold gradients of the same parameters.
+        whether any process wants to stop, for which the host waits, once. Every process must hold gradients of the same
+        parameters.
         """
         if self.size == 1:
-            return losses, stop
+            return losses.tolist(), stop
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         parts = [losses.to(gradients[0]), gradients[0].new_tensor([float(stop)])]
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), *parts])
         with lost_processes():
             dist.all_reduce(flat)
         flat /= self.size
-        sizes = [part.numel() for part in (*gradients, *parts)]
-        *means, mean_losses, stopping = flat.split(sizes)
+        *means, told = flat.split([*(gradient.numel() for gradient in gradients), len(losses) + 1])
         torch._foreach_copy_(gradients, [mean.view_as(gradient) for mean, gradient in zip(means, gradients, strict=True)])
-        return mean_losses, bool(stopping > 0)
+        *mean_losses, stopping = told.tolist()
+        return mean_losses, stopping > 0
 
 
 @contextmanager
@@ -98,8 +91,11 @@ def open_process_group(timeout_seconds: float) -> Iterator[ProcessGroup]:
         store.set_timeout(timeout)
         # The launcher's store remembers what processes wrote that were lost since: a new attempt starts on a clean page.
         store = PrefixStore(f"kit attempt {place.restarts}", store)
-        # Gradients travel by NCCL where they lie on GPUs, agreements always by Gloo.
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        # Gradients travel by NCCL where they lie on GPUs, agreements always by Gloo. NCCL's own watchdog would abort
+        # this process when another is lost; waiting for each exchange, as a step does anyway, gives an error to tell.
+        os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
+        by_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+        backend = "cpu:gloo,cuda:nccl" if by_nccl else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())

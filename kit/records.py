@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.errors import StorageError
-from kit.files import GrowingFile, fsync, storage_errors
+from kit.files import GrowingFile, close, fsync, storage_errors
 
 Record = dict[str, Any]
 
@@ -62,7 +62,7 @@ def appending(path: Path) -> Iterator[RecordWriter]:
     """Open a file of records for writing; everything is on disk for certain when the block ends."""
     with storage_errors("write", path):
         file = path.open("ab")
-    with file:
+    try:
         writer = RecordWriter(file, path)
         with storage_errors("write", path):
             if file.tell():
@@ -71,6 +71,8 @@ def appending(path: Path) -> Iterator[RecordWriter]:
         with storage_errors("write", path):
             file.flush()
             fsync(file.fileno())
+    finally:
+        close(file, path)
 
 
 def _record(line: bytes) -> Record | None:

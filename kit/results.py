@@ -134,7 +134,6 @@ class ResultsWriter:
         self._key = key
 
     def append(self, scores: Sequence[Score]) -> None:
-        """Write one unit's results."""
         correct = {score.architecture.code: score.correct for score in scores}
         self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct})
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ PACKAGES = (
     "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic",
     "onnx", "onnxscript", "onnxruntime",
 )  # fmt: skip
+
+DEFAULT_RUNS = Path("runs")
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class RunDirectory:
     predictions = _Inside("predictions.json")
     evaluations = _Inside(EVALUATIONS)
     rank = _Inside("rank.json")
+    ladder = _Inside("ladder.json")
     weights = _Inside("weights/supernet.safetensors")
     weights_manifest = _Inside("weights.json")
     lock = _Inside(".lock")
@@ -78,6 +83,8 @@ class RunDirectory:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError:  # a disk without locks: nobody can tell
+            return False
         finally:
             os.close(descriptor)
         return False
@@ -94,6 +101,7 @@ def find_run(argument: str, runs: Path) -> RunDirectory:
     for path in candidates:
         if (path / "resolved.json").is_file():
             return RunDirectory(path.resolve())
+    require_runs(runs)
     known = [run.id for run in all_runs(runs)]
     hint = (
         f"there are: {', '.join(known[:8])}"
@@ -103,20 +111,40 @@ def find_run(argument: str, runs: Path) -> RunDirectory:
     raise InputError(f"there is no run {argument!r} in {runs}", hint=hint)
 
 
+def require_runs(runs: Path) -> None:
+    """Refuse a folder that is not there, for whoever would only look into it: it was mistyped.
+
+    The default is made by the first run, so it may be missing. Raises `InputError`.
+    """
+    if runs != DEFAULT_RUNS and not runs.exists():
+        raise InputError(f"there is no folder {runs}", hint="name the folder of your runs with --runs DIR")
+
+
 def all_runs(runs: Path) -> list[RunDirectory]:
     """Every run under `runs`, newest first. Raises `StorageError`."""
     found = runs_by_path(runs)
-    return [RunDirectory(path.resolve()) for path in sorted(found, key=lambda path: (found[path], path.name), reverse=True)]
+    return [
+        RunDirectory(Path(os.path.realpath(path)))
+        for path in sorted(found, key=lambda path: (found[path], path.name), reverse=True)
+    ]
 
 
 def runs_by_path(runs: Path) -> dict[Path, float]:
-    """Run directories with the time they were made; a missing folder has none. Raises `StorageError`."""
+    """Run directories with the time they were made; a missing folder has none. Raises `StorageError`.
+
+    One that cannot be looked into, and may be a run by its name, is among them: only the others can be told from runs.
+    """
     found = {}
     with storage_errors("read", runs), suppress(FileNotFoundError), os.scandir(runs) as entries:
         for entry in entries:
             path = Path(entry.path)
-            with suppress(OSError):
+            try:
                 found[path] = (path / "resolved.json").stat().st_mtime
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                if RUN_NAME.fullmatch(path.name):
+                    found[path] = 0.0
     return found
 
 

@@ -27,6 +27,8 @@ OUT_POSITIONS = (7, 17, 27, 43)
 """Where a code has the output digit of each stage: behind its first block."""
 
 Depths = tuple[int, ...]
+Choices = tuple[Depths, list[int], list[list[int]]]
+"""Depths, the output digit of each stage, the conv1 digit of each block: all that an architecture is free in."""
 
 
 class InvalidArchitectureError(InputError):
@@ -64,6 +66,15 @@ class Architecture:
     def out_digits(self) -> tuple[int, ...]:
         """The output digit of each stage."""
         return tuple(int(self.code[at]) for at in OUT_POSITIONS)
+
+    @property
+    def choices(self) -> Choices:
+        """The free choices that `SearchSpace.build` makes it of."""
+        starts = (position - 1 for position in OUT_POSITIONS)  # of each stage's first slot
+        mids = [
+            [int(self.code[at + 2 * block]) for block in range(depth)] for at, depth in zip(starts, self.depths, strict=True)
+        ]
+        return self.depths, list(self.out_digits), mids
 
     @property
     def width_digits(self) -> tuple[int, ...]:
@@ -157,12 +168,42 @@ class SearchSpace:
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw depths, then one output digit per stage, then one conv1 digit per block, each uniformly."""
+        return self.build(*self.draw(rng))
+
+    def draw(self, rng: random.Random) -> Choices:
+        """The free choices of `sample`: a tenth of the time, for who draws many and builds few."""
         depths = self.depth_choices[rng.randrange(len(self.depth_choices))]
         outs = [choices[rng.randrange(len(choices))] for choices in self.out_choices]
         mids = [
             [1 + rng.randrange(limit) for _ in range(depth)] for depth, limit in zip(depths, self.max_digits, strict=True)
         ]
-        return self.build(depths, outs, mids)
+        return depths, outs, mids
+
+    def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture:
+        """Another architecture of this space that differs in one free choice: a depth, an output or an inner digit.
+
+        Blocks that a larger depth adds get drawn inner digits. Raises `InputError` where the space has nothing near.
+        """
+        depths, outs, mids = architecture.choices
+        genes = [("depth", stage, 0) for stage in range(STAGES)] + [("out", stage, 0) for stage in range(STAGES)]
+        genes += [("mid", stage, block) for stage, depth in enumerate(depths) for block in range(depth)]
+        for kind, stage, block in rng.sample(genes, len(genes)):
+            if kind == "depth":
+                others = [each for each in self.depth_choices if _differs_only_at(each, depths, stage)]
+                if others:
+                    depths = rng.choice(others)
+                    limit, wanted = self.max_digits[stage], depths[stage]
+                    mids[stage] = (mids[stage] + [rng.randint(1, limit) for _ in range(wanted)])[:wanted]
+                    return self.build(depths, outs, mids)
+                continue
+            own = outs if kind == "out" else mids[stage]
+            at = stage if kind == "out" else block
+            possible = self.out_choices[stage] if kind == "out" else range(1, self.max_digits[stage] + 1)
+            digits = [digit for digit in possible if digit != own[at]]
+            if digits:
+                own[at] = rng.choice(digits)
+                return self.build(depths, outs, mids)
+        raise InputError(f"{architecture} is the only architecture of its kind here ({self.describe()})")
 
     def restrict(
         self,
@@ -299,6 +340,10 @@ class Scale:
     space: SearchSpace
     resolution: int
     num_classes: int
+
+
+def _differs_only_at(one: Depths, other: Depths, stage: int) -> bool:
+    return all((a != b) == (place == stage) for place, (a, b) in enumerate(zip(one, other, strict=True)))
 
 
 def round_channels(channels: float, divisor: int) -> int:

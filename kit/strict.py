@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kit.files import content_key
 from kit.search_space import STAGES
@@ -35,6 +35,12 @@ class Strict(BaseModel):
             if name not in self.outside_keys and not left_out:
                 found[name] = value
         return found
+
+
+def first_problem(error: ValidationError, *inside: str) -> str:
+    """The first thing that is wrong with a document: its place, which lies `inside` of these, and what."""
+    first = error.errors()[0]
+    return f"{'.'.join([*inside, *map(str, first['loc'])])}: {first['msg']}"
 
 
 def identity_of(**parts: Any) -> dict[str, Any]:

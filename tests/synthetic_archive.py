@@ -35,6 +35,7 @@ from kit.recipe import Profile, Recipe, load_profile, to_toml
 from kit.results import dump_pool_scores
 from kit.search_space import Architecture, Scale
 from kit.submission import layout
+from kit.submission.checks import CheckReport
 from kit.submission.derived import derived_members, plots_of_run
 from kit.submission.members import LocalMembers
 from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_resolved
@@ -94,24 +95,29 @@ def synthetic(*, profile: str = "nano", size: int = 120, few_shot: bool = False,
     return Synthetic(chosen, Recipe.model_validate_json(json.dumps(document)), scored, correct)
 
 
-def data_members(source: Synthetic) -> dict[str, bytes]:
-    """What a run and its exports give: everything but documents and seals."""
+def data_members(source: Synthetic, **settings: Any) -> dict[str, bytes]:
+    """What a run and its exports give: everything but documents and seals. `settings` change `resolved.json`."""
     pool, profile = source.pool, source.profile
     accuracies = [count / IMAGES for count in source.correct]
     supernet = make_supernet(source)
     sha256 = LocalMembers({layout.SUPERNET: supernet}).sha256(layout.SUPERNET)
     rows = [(name, a.code, count, IMAGES) for (name, a), count in zip(pool, source.correct, strict=True)]
     rank = make_rank(source, accuracies)
+    truth = load_truth(shipped_truths()["nano"])
+    assert truth.made_with is not None
     resolved = {
         "kind": "recipe",
         "recipe": source.recipe.model_dump(mode="json"),
         "profile": profile.model_dump(mode="json", exclude={"runtime", "data"}),
         "seed": 0,
-        "data_fingerprint": "0" * 64,
+        "data_fingerprint": truth.provenance["data_fingerprint"],
+        "data_source": truth.made_with.source,
+        "classes": truth.made_with.classes,
         "pool_fingerprint": pool.fingerprint,
         "weights_sha256": None,
         "kit": __version__,
         "inputs": {"data": f"{profile.data}:/home/someone/data", "pool": None, "weights": None},
+        **settings,
     }
     data = {
         layout.SUBMISSION: challenge_file(pool, accuracies, layout.SUBMISSION),
@@ -166,7 +172,7 @@ def make_exports(source: Synthetic, supernet: bytes, sha256: str) -> dict[str, b
 
     tensors, profile = load(supernet), source.profile
     scored = [
-        Scored(name, a, count, IMAGES, costs(a, source.scale).macs)
+        Scored(a, count, IMAGES, name, costs(a, source.scale).macs)
         for (name, a), count in zip(source.pool, source.correct, strict=True)
     ]
     found = {entry.code: entry for entry in scored}
@@ -282,7 +288,7 @@ def make_rank(source: Synthetic, accuracies: list[float]) -> dict[str, Any] | No
     path = shipped_truths().get(source.profile.name)
     if path is None:
         return None
-    report = join(source.pool.with_accuracies(accuracies).scores, load_truth(path)).rank(source.scale)
+    report = join(dict(zip(source.pool.codes, accuracies, strict=True)), load_truth(path)).rank(source.scale)
     return json.loads(json.dumps({**report.to_json(), TRUTH_HASH: sha256_of_file(path)}))
 
 
@@ -316,6 +322,11 @@ def make_events(source: Synthetic, rank: dict[str, Any] | None) -> Iterator[Even
     if rank is not None:
         yield RankMeasured(time=10.5, truth=f"{source.profile.name}.json", report=rank)
     yield RunFinished(time=11.0, run=source.run)
+
+
+def failed_rules(report: CheckReport) -> list[str]:
+    """Ids of the rules that found something, warnings included."""
+    return list(dict.fromkeys(finding.id for finding in report.checks if not finding.ok))
 
 
 def canonical(value: object) -> str:

@@ -112,7 +112,8 @@ def benchmark_dashboard(*, events: int, rows: int, seconds: float) -> dict[str, 
         write_run(runs / "bench", events=events, rows=rows)
         run = RunDirectory(runs / "bench")
         result: dict[str, Any] = {"events": events, "log_bytes": run.events.stat().st_size, "rows": rows}
-        terminal = Terminal(["dashboard", "--runs", str(runs / "nothing-here")])
+        (empty := Path(folder) / "empty").mkdir()
+        terminal = Terminal(["dashboard", "--runs", str(empty)])
         result["first_paint_empty_seconds"] = terminal.wait_for(b"no runs in")
         terminal.close()
         with run.locked():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.benchmark.timing import measure, timed
+from kit.benchmark.timing import CPU, measure, timed
 from kit.costs import pool_costs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
@@ -31,6 +31,7 @@ def benchmark_sweep(
     validation: int,
     repeats: int,
     seconds: float,
+    device: torch.device = CPU,
 ) -> dict[str, Any]:
     """Calibrate and score `subnets` architectures of the pool's most frequent stage-1 variant both ways, in turn.
 
@@ -38,14 +39,12 @@ def benchmark_sweep(
     profile's own resolution, and the full pool's hours are scaled from the measured tree by them. `folding`: the tree over
     the tree with BN folded into the convolutions.
     """
-    generator = torch.Generator().manual_seed(derive_seed("benchmark"))
-    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
-    chosen = _one_variant(pool, subnets)
-    images = _images(generator, batch=batch, resolution=resolution, calibration=calibration, validation=validation)
+    chosen = one_variant(pool, subnets)
+    network, images = sweep_inputs(profile, batch, resolution, calibration=calibration, validation=validation, device=device)
     expected = _predictions_one_by_one(network, chosen, images)
-    changed = int((_predictions_by_tree(network, chosen, images) != expected).sum())
+    changed = int((predictions_by_tree(network, chosen, images) != expected).sum())
     folded = replace(images, fold=True)
-    refolded = int((_predictions_by_tree(network, chosen, folded) != expected).sum())
+    refolded = int((predictions_by_tree(network, chosen, folded) != expected).sum())
     ways = [
         timed(lambda: list(evaluate_architectures(network, chosen, images))),
         timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
@@ -65,6 +64,7 @@ def benchmark_sweep(
         "resolution": resolution,
         "threads": torch.get_num_threads(),
         "tree_seconds": found.seconds(1),
+        "macs_per_second": subset_macs * work / found.seconds(1),
         "one_by_one_seconds": found.seconds(0),
         **found.ratio(0, 1).document(),
         **found.document(),
@@ -103,12 +103,12 @@ def _predictions_one_by_one(network: ElasticResNet, chosen: list[Architecture], 
     return torch.stack(rows)
 
 
-def _predictions_by_tree(network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages) -> Tensor:
-    """The same through the prefix tree."""
+def predictions_by_tree(network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages) -> Tensor:
+    """Predicted classes through the prefix tree, `(architectures, images)`."""
     tree = CalibratedTree(network, chosen, images)
     columns = []
     for batch in images.validation:
-        found = torch.empty(len(chosen), len(batch.labels), dtype=torch.int64)
+        found = torch.empty(len(chosen), len(batch.labels), dtype=torch.int64, device=batch.labels.device)
 
         def take(ends: Sequence[int], logits: Tensor, found: Tensor = found) -> None:
             found[ends] = logits.argmax(dim=1)
@@ -118,7 +118,7 @@ def _predictions_by_tree(network: ElasticResNet, chosen: list[Architecture], ima
     return torch.cat(columns, dim=1)
 
 
-def _one_variant(pool: Pool, count: int) -> list[Architecture]:
+def one_variant(pool: Pool, count: int) -> list[Architecture]:
     """The first `count` architectures of the most frequent stage-1 variant (all of them, if fewer)."""
     groups: dict[object, list[Architecture]] = {}
     for architecture in pool.architectures:
@@ -126,14 +126,18 @@ def _one_variant(pool: Pool, count: int) -> list[Architecture]:
     return max(groups.values(), key=len)[:count]
 
 
-def _images(
-    generator: torch.Generator, *, batch: int, resolution: int, calibration: int, validation: int
-) -> EvaluationImages:
+def sweep_inputs(
+    profile: Profile, batch: int, resolution: int, *, calibration: int, validation: int, device: torch.device = CPU
+) -> tuple[ElasticResNet, EvaluationImages]:
+    """A fresh network and so many batches of synthetic images: the same on every device."""
+    generator = torch.Generator().manual_seed(derive_seed("benchmark"))
+    network = ElasticResNet(profile.search_space, profile.num_classes, generator=generator, zero_init_last=False).eval()
     shape = (batch, 3, resolution, resolution)
-    labels = torch.randint(0, 10, (batch,), generator=generator)
+    labels = torch.randint(0, 10, (batch,), generator=generator).to(device)
     drawn = [torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for _ in range(calibration + validation)]
-    return EvaluationImages(
-        calibration=drawn[:calibration],
-        validation=[Batch(images, labels) for images in drawn[calibration:]],
-        prepare=lambda images: images.float().sub_(128).div_(64),
+    images = EvaluationImages(
+        calibration=[each.to(device) for each in drawn[:calibration]],
+        validation=[Batch(each.to(device), labels) for each in drawn[calibration:]],
+        prepare=lambda pixels: pixels.to(device).float().sub_(128).div_(64),
     )
+    return network.to(device), images

@@ -64,7 +64,7 @@ class Timings:
 
     @property
     def noise(self) -> float:
-        return max(self.ratio(*pair).noise for pair in self.compared)
+        return max((self.ratio(*pair).noise for pair in self.compared), default=0.0)
 
     def document(self) -> dict[str, Any]:
         """What a benchmark's JSON says of its own spread; `doubts` say why its figures are not to be believed."""
@@ -78,12 +78,17 @@ class Timings:
         return {**spread, "quiet": not doubts, "doubts": "; ".join(doubts)}
 
 
-def timed(work: Callable[[], object]) -> Callable[[], float]:
-    """A way that measures itself by the clock."""
+CPU = torch.device("cpu")
+
+
+def timed(work: Callable[[], object], device: torch.device = CPU) -> Callable[[], float]:
+    """A way that measures itself by the clock, to the end of what it leaves to the device."""
 
     def way() -> float:
         started = time.perf_counter()
         work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         return time.perf_counter() - started
 
     return way

@@ -1,6 +1,7 @@
 """`kit dashboard`, and what `kit` alone opens in a terminal."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli.output import narrate, print_text
-from kit.errors import InputError
-from kit.files import write_bytes
+from kit.errors import InputError, StorageError
+from kit.files import require_suffix, write_bytes
 
 if TYPE_CHECKING:
     from kit.dashboard.host import Options
@@ -44,8 +45,9 @@ def dashboard(
 ) -> None:
     """Watch runs in the terminal. Reads what runs write; nothing that happens here reaches a run that was started."""
     from kit.dashboard.bindings import SCREENS
-    from kit.run_dir import find_run
+    from kit.run_dir import find_run, require_runs
 
+    require_runs(runs)
     if replay is not None and run not in (None, replay):
         raise InputError("RUN and --replay RUN exclude each other")
     chosen = replay or run
@@ -116,6 +118,8 @@ def _options(
 def _print_frame(options: "Options", size: str | None, svg: Path | None, press: tuple[str, ...]) -> None:
     from kit.dashboard.once import render_once
 
+    if svg is not None:
+        require_suffix(svg, ".svg")
     frame = render_once(options, _size(size), press=press)
     if svg is None:
         print_text(frame.text)
@@ -128,15 +132,23 @@ def _size(text: str | None) -> tuple[int, int]:
     if text is None:
         terminal = shutil.get_terminal_size((120, 40))
         return terminal.columns, terminal.lines
-    columns, _, rows = text.partition("x")
-    if not (columns.isdigit() and rows.isdigit() and 0 < int(columns) <= 1000 and 0 < int(rows) <= 1000):
-        raise InputError(f"--size {text!r} is not COLUMNSxROWS", hint="for instance --size 120x40")
-    return int(columns), int(rows)
+    found = re.fullmatch(r"([1-9]\d{0,2}|1000)x([1-9]\d{0,2}|1000)", text, re.ASCII)
+    if found is None:
+        raise InputError(f"--size {text[:40]!r} is not COLUMNSxROWS, each from 1 to 1000", hint="for instance --size 120x40")
+    return int(found[1]), int(found[2])
 
 
 def _serve(arguments: list[str], port: int) -> None:
     """A dashboard per browser tab, each a process of its own, for this machine only."""
+    import socket
+
     from textual_serve.server import Server
 
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("localhost", port))
+        except OSError as error:
+            raise StorageError(f"--port {port}: {error.strerror}", hint="choose another one with --port N") from error
     command = [sys.executable, "-c", "from kit.cli.main import main; main()", "dashboard", *arguments]
     Server(shlex.join(command), host="localhost", port=port, title="kit").serve()

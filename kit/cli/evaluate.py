@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli.launch import launchable
-from kit.cli.output import JsonOption, print_json, print_text
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_text
 from kit.cli.progress import narrated
 from kit.launcher import place
 
@@ -31,7 +31,9 @@ def evaluate(
     pool: Annotated[
         Path | None, typer.Option("--pool", metavar="FILE", help="Challenge JSON; default: the run's own.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N of the pool.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, max=MOST, help="The first N of the pool.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", metavar="P", help="Needed for a weights file; default: the run's own.")
     ] = None,
@@ -88,7 +90,7 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
     subnets, rank = 0, None
     timeout = (request.profile.runtime if request.profile else RuntimeSettings()).timeout_seconds
     with stop_on_signals() as stop, open_process_group(timeout) as group:
-        evaluation = Evaluation(request, group)
+        evaluation = Evaluation(request, group, narrate if group.is_first else None)
         started = time.perf_counter()
         for event in narrated(evaluation.execute_logged(stop), "sub-networks"):
             if isinstance(event, SubnetEvaluated):

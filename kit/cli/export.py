@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.output import JsonOption, narrate, print_json, print_table
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import Ticker
 from kit.errors import InputError, StopRequestedError
 from kit.files import read_json
@@ -13,15 +13,10 @@ from kit.files import read_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kit.pipeline.export import SubnetExported
+    from kit.pipeline.export import Exported
     from kit.pipeline.scored_run import ScoredRun
 
-app = typer.Typer(no_args_is_help=True, help="Export sub-networks: onnx.")
-
-
-@app.callback()
-def group() -> None:
-    """Keep `onnx` a command of its own, although it is the only one."""
+app = typer.Typer(no_args_is_help=True, help="Export sub-networks: onnx, hub.")
 
 
 @app.command("onnx")
@@ -29,7 +24,9 @@ def onnx(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run: an id, or a path.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and index.json.")],
     code: Annotated[list[str] | None, typer.Option("--code", metavar="CODE", help="This one; may be repeated.")] = None,
-    best: Annotated[int | None, typer.Option("--best", metavar="N", min=1, help="The N most accurate of the pool.")] = None,
+    best: Annotated[
+        int | None, typer.Option("--best", metavar="N", min=1, max=MOST, help="The N most accurate ones.")
+    ] = None,
     smallest: Annotated[bool, typer.Option("--smallest", help="The one with the fewest multiply-adds.")] = False,
     largest: Annotated[bool, typer.Option("--largest", help="The one with the most multiply-adds.")] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="The Pareto front of accuracy against multiply-adds.")] = False,
@@ -55,7 +52,7 @@ def onnx(
         print_index(index)
 
 
-def tell_exports(exports: "Iterator[SubnetExported]", total: int, differences: list[str]) -> None:
+def tell_exports(exports: "Iterator[Exported]", total: int, differences: list[str]) -> None:
     """Narrate exports as they are done. A signal stops after the one at work; raises `StopRequestedError`."""
     from kit.pipeline.signals import stop_on_signals
 
@@ -63,12 +60,13 @@ def tell_exports(exports: "Iterator[SubnetExported]", total: int, differences: l
         narrate(f"note: not the environment that scored ({'; '.join(differences)}): scores may differ slightly")
     narrate(f"exporting {total} sub-networks: each is calibrated, scored again and compared in ONNX Runtime")
     with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
-        for done in exports:
-            text = f"{done.code}: top-1 {done.accuracy:.4f}, {done.size:,} bytes, logits within {done.difference:.1e}"
-            ticker.show(text, done.done, total, done.seconds * (total - done.done))
-            if stop() and done.done < total:
+        for done, (model, seconds) in enumerate(exports, 1):
+            agreement = f"logits within {model['max_abs_difference']:.1e}"
+            text = f"{model['code']}: top-1 {model['accuracy']:.4f}, {model['size']:,} bytes, {agreement}"
+            ticker.show(text, done, total, seconds * (total - done))
+            if stop() and done < total:
                 raise StopRequestedError(
-                    f"stopped by {stop.reason} after {done.done} of {total} exports; no file is half written",
+                    f"stopped by {stop.reason} after {done} of {total} exports; no file is half written",
                     exit_code=stop.error().exit_code,
                     hint="run the same command again: it exports anew",
                 )
@@ -117,3 +115,27 @@ def _absolute(index: dict[str, Any], folder: Path) -> dict[str, Any]:
         {key: str(folder / value) if key in places else value for key, value in model.items()} for model in index["models"]
     ]
     return {**index, "index": str(folder / "index.json"), "models": models}
+
+
+@app.command("hub")
+def hub(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run: an id, or a path.")],
+    code: Annotated[str, typer.Option("--code", metavar="CODE", help="The sub-network.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for weights, configuration and model card.")],
+    data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Where the run's data set lies now.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
+    json: JsonOption = False,
+) -> None:
+    """A folder that timm loads as `local-dir:DIR` (after `import kit.supernet`), with a model card to complete."""
+    from kit.pipeline.hub_export import export_hub
+    from kit.pipeline.scored_run import open_scored_run
+    from kit.run_dir import find_run
+
+    facts = export_hub(open_scored_run(find_run(run, runs), data), code, out)
+    if json:
+        print_json(facts | {"path": str(out.resolve())})
+    else:
+        narrate(
+            f"{facts['code']}: {facts['accuracy']:.4f} on {facts['images']:,} images; complete the licence in its README.md"
+        )
+        print_text(str(out.resolve()))

@@ -18,10 +18,14 @@ from kit.cli import (
     doctor,
     evaluate,
     export,
+    ladder,
     rank,
     recipes,
+    report,
     run,
     runs,
+    score,
+    search,
     submission,
     weights,
 )
@@ -31,6 +35,9 @@ from kit.errors import ExitCode, KitError, StorageError
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "rank": rank.rank,
+    "score": score.score,
+    "report": report.report,
+    "search": search.search,
     "architecture": architecture.architecture,
     "dashboard": dashboard.dashboard,
     "doctor": doctor.doctor,
@@ -71,6 +78,7 @@ def start(
         print_text(context.get_help())
 
 
+run.app.command("ladder")(ladder.ladder)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():
@@ -94,6 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise
             report_error(StorageError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"))
             sys.exit(ExitCode.STORAGE)
+        except (RuntimeError, MemoryError) as error:
+            from kit.evaluation.memory import in_words
+
+            if (found := in_words(error)) is None:
+                raise
+            report_error(found)
+            sys.exit(found.exit_code)
         except KeyboardInterrupt:
             sys.exit(ExitCode.INTERRUPTED)
 

@@ -15,6 +15,8 @@ from kit.launcher import place
 
 STANDARD_STREAMS = (0, 1, 2)
 
+MOST = 1_000_000_000
+"""The largest whole number that an option takes: what is counted with it stays within 64 bits."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -68,10 +70,14 @@ def steady_streams() -> Iterator[None]:
         sys.stderr = given
 
 
+def shown(text: str) -> str:
+    """`text` as a terminal may have it: what it would obey (colours, titles, directions) is spelt out instead."""
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
 def narrate(message: str) -> None:
-    """One message for people, on stderr; control characters in it are shown, not obeyed."""
-    shown = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in message)
-    sys.stderr.write(shown + "\n")
+    """One message for people, on stderr."""
+    sys.stderr.write(shown(message) + "\n")
     sys.stderr.flush()
 
 
@@ -88,14 +94,18 @@ def report_error(error: KitError) -> None:
 
 def print_json(document: object) -> None:
     """Exactly one JSON document; nan and infinities are programmer errors."""
-    print_text(json.dumps(document, indent=2, allow_nan=False))
+    _write(json.dumps(document, indent=2, allow_nan=False))
 
 
 def print_text(text: str) -> None:
-    """Write a line (or several) to stdout; characters that its encoding lacks are escaped.
+    """Write a line (or several) to stdout; what a terminal would obey and what its encoding lacks is escaped.
 
     Ends the command quietly when the reader has left; raises `StorageError` when stdout cannot take it.
     """
+    _write(shown(text))
+
+
+def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -116,16 +126,16 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(shown(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if index in right else "left")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 1000
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(table)
-    print_text("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
+    _write("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
 
 
 def _turn_to_nothing(stream: TextIO) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from kit import events
-from kit.cli.output import narrate
+from kit.cli.output import narrate, shown
 from kit.events import Event
 from kit.watch.event_text import describe
 from kit.watch.run_fold import RunFold
@@ -14,19 +14,22 @@ from kit.watch.run_state import RunState
 from kit.watch.text import duration
 
 PLAIN_INTERVAL = 10.0
+Counted = events.StepDone | events.TrainingDone | events.BatchScored | events.SubnetEvaluated
+"""What a job makes one after the other."""
 
 
 class Ticker:
     """How far a countable job is: a live bar, or a line every ten seconds."""
 
-    def __init__(self, unit: str, *, live: bool | None = None) -> None:
+    def __init__(self, unit: str) -> None:
         self.unit = unit
         self._said_at = 0.0
         self._bar: Any = None
-        self._live = sys.stderr.isatty() if live is None else live
+        self._live = sys.stderr.isatty()
 
     def show(self, text: str, done: int, total: int, seconds_left: float | None) -> None:
         """`done` of `total` are done; `text` says what was done last."""
+        text = shown(text)
         if self._live:
             self._show_bar(text, done, total, duration(seconds_left) if seconds_left is not None else "?")
         elif time.monotonic() - self._said_at >= PLAIN_INTERVAL:
@@ -51,7 +54,6 @@ class Ticker:
         self._bar.update(0, description=text, completed=done, total=total, left=left, unit=self.unit)
 
     def close(self) -> None:
-        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -71,7 +73,7 @@ def narrated(happening: Iterable[Event], unit: str = "passes") -> Iterator[Event
             fold.fold(event, sampled=False)
             if isinstance(event, events.EvaluationStarted):
                 ticker.unit = "sub-networks"
-            if isinstance(event, events.StepDone | events.TrainingDone | events.SubnetEvaluated):
+            if isinstance(event, Counted):
                 state = fold.state()
                 scoring = state.evaluation
                 done, total = (state.passes_done, state.passes) if scoring is None else (scoring.done, scoring.subnets)
@@ -82,7 +84,7 @@ def narrated(happening: Iterable[Event], unit: str = "passes") -> Iterator[Event
             yield event
 
 
-def _progress(event: events.StepDone | events.TrainingDone | events.SubnetEvaluated, state: RunState) -> str:
+def _progress(event: Counted, state: RunState) -> str:
     """What a line that is overwritten again and again says of the newest event."""
     match event:
         case events.StepDone():
@@ -91,6 +93,8 @@ def _progress(event: events.StepDone | events.TrainingDone | events.SubnetEvalua
             return f"{event.phase} step {event.step + 1:,}/{steps:,}, loss {loss}"
         case events.TrainingDone():
             return f"{event.code} seed {event.seed}: {event.accuracy:.4f}"
+        case events.BatchScored():
+            return f"{event.phase}, best {event.accuracy:.4f}"
         case events.SubnetEvaluated():
             return f"scoring, last {event.correct / event.images:.4f}"
 

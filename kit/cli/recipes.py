@@ -24,6 +24,8 @@ def list_(json: JsonOption = False) -> None:
             "title": recipe.title,
             "phases": [phase.name for phase in recipe.phases],
             "subnet_epochs": sum(phase.passes(phase.epochs) for phase in recipe.phases),
+            "published_epochs": recipe.published_epochs,
+            "paper": recipe.paper and recipe.paper.model_dump(mode="json"),
             "path": str(recipe_path(recipe.name)),
         }
         for recipe in recipes
@@ -47,7 +49,7 @@ def show(
     """A recipe with everything it extends and every default spelled out."""
     from kit.recipe import load_recipe, recipe_path, to_toml
 
-    recipe = load_recipe(name, set_ or ())
+    recipe = load_recipe(name, set_ or (), imports=True)
     if json:
         print_json({**recipe.model_dump(mode="json"), "path": str(recipe_path(name).resolve())})
     else:
@@ -66,7 +68,7 @@ def validate(
     names = files or recipe_names()
     for name in names:
         try:
-            load_recipe(name)
+            load_recipe(name, imports=True)
         except InputError as error:
             findings += [{"file": name, "message": line} for line in str(error).splitlines()]
     for profile in [] if files else profile_names():

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli.launch import launchable
-from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
+from kit.cli.rank import OpponentOption, print_rank, read_opponents
 from kit.errors import InputError
 from kit.launcher import place
 from kit.watch.text import duration, short_number
@@ -44,7 +45,8 @@ def recipe(
         Path | None, typer.Option("--weights", metavar="FILE", help="Pretrained weights of the full network.")
     ] = None,
     runs: RunsOption = Path("runs"),
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MOST)] = 0,
+    opponent: OpponentOption = None,
     set_: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve, time one step, print the plan.")] = False,
     fresh: FreshOption = False,
@@ -59,7 +61,7 @@ def recipe(
 
     for_recipe, for_profile = split_overrides(set_ or [])
     request = RunRequest(
-        recipe=load_recipe(name, for_recipe),
+        recipe=load_recipe(name, for_recipe, imports=True),
         profile=load_profile(profile, for_profile),
         runs=runs,
         seed=seed,
@@ -75,23 +77,24 @@ def recipe(
             return
         _plan(request, as_json=json)
     else:
-        _execute(request, as_json=json)
+        _execute(request, read_opponents(opponent or (), request.profile), as_json=json)
 
 
 @app.command("truth")
 def truth(
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="Data set and scale.")] = "nano",
     architectures: Annotated[
-        int | None, typer.Option("--architectures", metavar="N", min=1, help="The first N of the profile's own pool.")
+        int | None,
+        typer.Option("--architectures", metavar="N", min=1, max=MOST, help="The first N of the profile's own pool."),
     ] = None,
     codes: Annotated[
         Path | None, typer.Option("--codes", metavar="FILE", help="Challenge JSON, or one code a line.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", metavar="K", min=1, help="Trainings per architecture.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", metavar="K", min=1, max=MOST, help="Per architecture.")] = None,
     data: DataOption = None,
     runs: RunsOption = Path("runs"),
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 means one per core.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=MOST, help="Processes; 0 means one per core.")] = 0,
     fresh: FreshOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -109,7 +112,7 @@ def truth(
         )
     chosen = load_profile(profile, for_profile)
     selected = (
-        _read_codes(codes, chosen)
+        read_codes(codes, chosen)
         if codes is not None
         else default_architectures(chosen, architectures or chosen.truth.architectures)
     )
@@ -123,7 +126,7 @@ def truth(
         fresh=fresh,
     )
     with stop_on_signals() as stop:
-        run = TruthRun(request, stop)
+        run = TruthRun(request, stop, narrate)
         for _ in narrated(run.execute(), "trainings"):
             pass
     if json:
@@ -142,7 +145,10 @@ def _plan(request: "RunRequest", *, as_json: bool) -> None:
     from kit.pipeline.dry_run import cost_of_run
     from kit.pipeline.request import resolve
 
-    plan = cost_of_run(resolve(request))
+    resolved = resolve(request, narrate)
+    for note in resolved.data.notes:
+        narrate(note)
+    plan = cost_of_run(resolved)
     if as_json:
         print_json(plan.to_json())
     else:
@@ -185,8 +191,7 @@ def _print_plan(plan: "RunCost") -> None:
     )
 
 
-def _execute(request: "RunRequest", *, as_json: bool) -> None:
-    from kit.cli.rank import print_rank
+def _execute(request: "RunRequest", opponents: dict[str, dict[str, float]], *, as_json: bool) -> None:
     from kit.pipeline.recipe_run import RecipeRun
     from kit.pipeline.request import resolve
     from kit.pipeline.signals import stop_on_signals
@@ -194,32 +199,40 @@ def _execute(request: "RunRequest", *, as_json: bool) -> None:
     from kit.watch.run_summary import describe_run
 
     with stop_on_signals() as stop, open_process_group(request.profile.runtime.timeout_seconds) as group:
-        run = RecipeRun(resolve(request), stop, group)
+        run = RecipeRun(resolve(request, narrate if group.is_first else None), stop, group)
         for _ in narrated(run.execute()) if place().is_first else run.execute():
             pass
     if not place().is_first:
         return
     directory = run.directory
+    report = run.rank(opponents)
     if as_json:
-        report = run.report.to_json() if run.report else None
-        print_json({**describe_run(directory).to_json(), "predictions": str(directory.predictions), "rank": report})
-    elif run.report is not None:
+        rank = report and report.to_json()
+        print_json({**describe_run(directory).to_json(), "predictions": str(directory.predictions), "rank": rank})
+    elif report is not None:
         narrate("")
-        print_rank(run.report)
+        print_rank(report)
     else:
         print_text(str(directory.predictions))
 
 
-def _read_codes(path: Path, profile: "Profile") -> "tuple[Architecture, ...]":
+def read_codes(path: Path, profile: "Profile") -> "tuple[Architecture, ...]":
     """Architectures of a challenge JSON, or of a text file with one code a line."""
-    from kit.files import storage_errors
+    from kit.files import decode_text, storage_errors
     from kit.pool import load_pool
+    from kit.search_space import InvalidArchitectureError
 
     if path.suffix in (".json", ".gz"):
         return load_pool(path, profile.search_space).architectures
     with storage_errors("read", path):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    found: dict[str, Any] = {line: profile.search_space.parse(line) for line in lines if line}
+        data = path.read_bytes()
+    found: dict[str, Any] = {}
+    for number, line in enumerate(decode_text(data, source=str(path)).splitlines(), 1):
+        try:
+            found |= {line.strip(): profile.search_space.parse(line.strip())} if line.strip() else {}
+        except InvalidArchitectureError as error:
+            message = f"{path}, line {number}: {error}"
+            raise InvalidArchitectureError(message, position=error.position, hint=error.hint) from error
     if not found:
         raise InputError(f"{path} holds no codes", hint="one code of 52 digits a line, or a challenge JSON")
     return tuple(found.values())

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.errors import ExitCode
+from kit.files import require_suffix
 
 if TYPE_CHECKING:
     from kit.submission.checks import CheckReport
@@ -21,7 +22,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An archive."
 @app.command("build")
 def build(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run: an id, or a path.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The archive to write, usually NAME.tar.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The archive to write, NAME.tar.")],
     data: DataOption = None,
     runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
     json: JsonOption = False,
@@ -34,15 +35,16 @@ def build(
     from kit.pipeline.archive_build import SubmissionBuild
     from kit.run_dir import find_run
 
+    require_suffix(out, ".tar")
     building = SubmissionBuild(find_run(run, runs), data)
     if building.scored is not None:
         tell_exports(building.export(), len(building.chosen), list(building.scored.differences))
     built = building.write(out)
     if json:
-        print_json(built.to_json())
+        print_json(built)
         return
-    print_index(built.index)
-    print_text(f"\n{built.path}: {built.members} files, {built.size:,} bytes, SHA-256 {built.sha256}")
+    print_index(building.index)
+    print_text("\n{archive}: {members} files, {size:,} bytes, SHA-256 {sha256}".format(**built))
 
 
 @app.command("check")
@@ -67,9 +69,9 @@ def check(
 @app.command("reproduce")
 def reproduce(
     file: FileArgument,
-    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many sub-networks.")] = 20,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, max=MOST, help="How many sub-networks.")] = 20,
     data: DataOption = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Which sub-networks.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, max=MOST, help="Which sub-networks.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Check an archive, then calibrate and score a random sample again from its own weights.

@@ -8,7 +8,7 @@ import typer
 
 from kit.cli.output import JsonOption, narrate, print_json, print_text
 from kit.errors import InputError
-from kit.files import sha256_of_file
+from kit.files import require_suffix, sha256_of_file
 
 if TYPE_CHECKING:
     from kit.supernet import ElasticResNet, FewShotSupernet
@@ -43,7 +43,7 @@ def import_weights(
     """Check weights against the search space and write them as the kit's .safetensors."""
     from kit.supernet.weights import save_weights
 
-    _require_suffix(out, Format.SAFETENSORS)
+    require_suffix(out, f".{Format.SAFETENSORS}")
     net = _load(file, profile, key)
     save_weights(net, out)
     _report(net, source=file, out=out, as_json=json)
@@ -61,7 +61,7 @@ def export(
     """Write a run's final weights for Paddle (pdparams), PyTorch (pth) or both (safetensors)."""
     from kit.supernet.weights import export_weights
 
-    _require_suffix(out, file_format)
+    require_suffix(out, f".{file_format}")
     source = find_weights(run, runs)
     net = _load(source, profile)
     export_weights(net, out, file_format.value)
@@ -88,11 +88,6 @@ def _load(path: Path, profile: str | None, key: str | None = None) -> "ElasticRe
         return load_supernet(path, key=key, note=narrate)
     chosen = load_profile(profile)
     return load_supernet(path, chosen.search_space, chosen.num_classes, key=key, note=narrate)
-
-
-def _require_suffix(out: Path, file_format: Format) -> None:
-    if out.suffix != f".{file_format}":
-        raise InputError(f"--out {out} does not end in .{file_format}", hint="the suffix tells readers the format")
 
 
 def _report(net: "ElasticResNet | FewShotSupernet", *, source: Path, out: Path, as_json: bool) -> None:

@@ -40,7 +40,6 @@ class DashboardApp(Host):
         self.set_keymap(dict(options.settings.keys))
 
     def on_mount(self) -> None:
-        """Show the first screen."""
         self.switch_mode(self.options.screen)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -50,7 +49,9 @@ class DashboardApp(Host):
     @property
     def is_settled(self) -> bool:
         """Whether everything that lies on the disk is on the screen."""
-        return self.has_read and all(screen.is_settled for screen in self.screen_stack if isinstance(screen, KitScreen))
+        if not self.runs_complete or (self.run_directory is not None and not self.is_read):
+            return False
+        return all(screen.is_settled for screen in self.screen_stack if isinstance(screen, KitScreen))
 
     # Actions
 
@@ -61,9 +62,7 @@ class DashboardApp(Host):
             self._history = [*self._history[-20:], self.current_mode]
             self.switch_mode(name)
 
-    def action_show(self, name: str) -> None:
-        """Go to a screen."""
-        self.show(name)
+    action_show = show
 
     async def action_back(self) -> None:
         """Close what lies on top, or return to the screen before."""
@@ -73,7 +72,6 @@ class DashboardApp(Host):
             self.switch_mode(self._history.pop())
 
     def action_show_help(self) -> None:
-        """What every key does."""
         from kit.dashboard.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
@@ -88,7 +86,12 @@ class DashboardApp(Host):
         """A picture of the screen as it is, where the user says."""
         picture = self.export_screenshot(title=f"kit: {TITLES.get(self.current_mode, '')}")
         path = f"kit-{self.current_mode}.svg"
-        self.ask("Save this screen to", lambda answer: self.write(answer, picture), value=path, check=check_new_file)
+        self.ask(
+            "Save this screen to",
+            lambda answer: self.write(answer, picture),
+            value=path,
+            check=partial(check_new_file, endings=(".svg",)),
+        )
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action of every screen, for the command palette."""

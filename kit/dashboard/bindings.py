@@ -1,22 +1,15 @@
 """Every key of the dashboard, in one table. A user's file may give any of them another key, by its id.
 
-The palette and the help screen read this table too, so what is not here does not exist.
+The palette and the help screen read this table too, so what is not here does not exist; an action's docstring says only what
+is not here.
 """
 
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 SCREENS = ("runs", "run", "rank", "architectures", "submission", "recipes", "system")
-TITLES = {
-    "runs": "Runs",
-    "run": "Run",
-    "rank": "Rank",
-    "architectures": "Architectures",
-    "submission": "Submission",
-    "recipes": "Recipes",
-    "system": "System",
-}
+TITLES = {name: name.capitalize() for name in SCREENS}
 
 Row = tuple[str, str, str, str, bool]
 """Id within the scope, keys, action, what it does, whether the bottom line shows it."""
@@ -148,14 +141,9 @@ _TABLE: dict[str, tuple[Row, ...]] = {
 }
 
 
-def bindings(scope: str) -> list[Binding]:
+def bindings(scope: str) -> list[BindingType]:
     """The bindings of a scope, for a class's `BINDINGS`."""
     return [Binding(keys, action, text, show=show, id=f"{scope}.{name}") for name, keys, action, text, show in _TABLE[scope]]
-
-
-def scopes() -> list[str]:
-    """Names of all scopes, in the order in which help shows them."""
-    return list(_TABLE)
 
 
 def ids() -> list[str]:

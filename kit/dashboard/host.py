@@ -2,15 +2,15 @@
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from textual.actions import ActionParseResult
 from textual.app import App
-from textual.binding import BindingType
-from textual.message import Message
+from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 from textual.reactive import var
 
@@ -18,6 +18,7 @@ from kit.dashboard.bindings import bindings
 from kit.dashboard.settings import Settings
 from kit.dashboard.widgets.dialogs import Ask, Confirm
 from kit.errors import KitError
+from kit.files import storage_errors, user_path
 from kit.run_dir import RunDirectory
 from kit.watch.log_reader import Reading, follow
 from kit.watch.processes import Started, start_detached
@@ -26,6 +27,10 @@ from kit.watch.run_summary import RunSummary
 
 Follow = Callable[[RunDirectory, Callable[[Reading], None], threading.Event], None]
 NO_READING = Reading()
+
+
+class NotYetError(KitError):
+    """Why an action cannot be done yet."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,9 @@ class Options:
 
 
 class Host(App[None]):
-    """Everything it knows arrives as messages from threads that read files."""
+    """Everything it knows is handed over by threads that read files."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    BINDINGS = bindings("app")
 
     # Not `reactive`: a change of these would paint the whole screen anew, whatever it shows.
     runs: var[tuple[RunSummary, ...]] = var(())
@@ -56,39 +61,24 @@ class Host(App[None]):
     reading: var[Reading] = var(NO_READING)
     """What was read of that run's log."""
 
-    @dataclass
-    class RunRead(Message):
-        """The followed run's log was read (further)."""
-
-        run: Path
-        reading: Reading
-
-    @dataclass
-    class RunsRead(Message):
-        """The list of runs changed; `complete` once every run was looked at."""
-
-        runs: tuple[RunSummary, ...]
-        complete: bool
-        problem: str
+    is_spared: ClassVar[bool] = False
+    """Whether the garbage collector of this process has been relieved once."""
 
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
+        self.runs_folder = options.runs
         self.started: list[Started] = []
-        self._is_read = False
+        self.is_read = False
         self._awaited: str | None = None
         self._stop_runs = threading.Event()
         self._stop_run = threading.Event()
 
-    @property
-    def runs_folder(self) -> Path:
-        return self.options.runs
-
     def on_mount(self) -> None:
-        """Start to read."""
         if self.options.run is not None:
             self.select_run(self.options.run)
-        self.run_worker(self._follow_runs, thread=True, group="runs", description="list of runs")
+        work = partial(follow_runs, self.runs_folder, partial(self._hand_over, self._take_runs), self._stop_runs)
+        self.run_worker(work, thread=True, group="runs", description="list of runs")
         self.set_interval(1.0, self._look_after_processes)
         for problem in self.options.settings.problems:
             self.say(problem, severity="warning", timeout=10)
@@ -102,55 +92,53 @@ class Host(App[None]):
 
     def select_run(self, run: RunDirectory) -> None:
         """Follow this run from now on."""
-        if self.run_directory is not None and self.run_directory.path == run.path:
+        if run == self.run_directory:
             return
         self._stop_run.set()
         self._stop_run = threading.Event()
         self.reading = NO_READING
-        self._is_read = False
+        self.is_read = False
         self.run_directory = run
-        work = partial(self._follow_run, run, self._stop_run)
+        work = partial(self.options.follow, run, partial(self._hand_over, self._take_reading, run), self._stop_run)
         self.run_worker(work, thread=True, group="run", description=f"log of {run.id}")
 
-    def _follow_run(self, run: RunDirectory, stop: threading.Event) -> None:
-        self.options.follow(run, lambda reading: self._post(self.RunRead(run.path, reading)), stop)
-
-    def _follow_runs(self) -> None:
-        def post(runs: tuple[RunSummary, ...], complete: bool, problem: str) -> None:
-            self._post(self.RunsRead(runs, complete, problem))
-
-        follow_runs(self.runs_folder, post, self._stop_runs)
-
-    def _post(self, message: Message) -> None:
+    def _hand_over(self, take: Callable[..., object], *news: object) -> None:
+        """What a thread has read; once the app ends nobody takes it."""
         if self.is_running:
-            self.post_message(message)
+            self.call_later(take, *news)
 
-    def on_host_run_read(self, message: RunRead) -> None:
+    def _take_reading(self, run: RunDirectory, reading: Reading) -> None:
         """Keep the newest reading of the run that is shown."""
-        if self.run_directory is not None and message.run == self.run_directory.path:
-            self._is_read = message.reading.state.complete
-            self.reading = message.reading
+        if run == self.run_directory:
+            self.is_read = reading.state.complete
+            self.reading = reading
 
-    def on_host_runs_read(self, message: RunsRead) -> None:
+    def _take_runs(self, runs: tuple[RunSummary, ...], complete: bool, problem: str) -> None:
         """Keep the list; without a choice, the newest run is chosen, a running one first."""
-        self.runs, self.runs_problem = message.runs, message.problem
-        self.runs_complete = message.complete
+        self.runs, self.runs_problem = runs, problem
+        self.runs_complete = complete
         if self._awaited is not None:
-            names = (self._awaited, f"{self._awaited}-r")
-            begun = (item for item in message.runs if item.id == names[0] or item.id.startswith(names[1]))
+            begun = (item for item in runs if item.id == self._awaited or item.id.startswith(f"{self._awaited}-r"))
             if (found := next(begun, None)) is not None:
                 self._awaited = None
                 self.select_run(found.run)
-        if self.run_directory is None and message.complete and message.runs:
-            running = (summary for summary in message.runs if summary.status == "running")
-            self.select_run(next(running, message.runs[0]).run)
-
-    @property
-    def has_read(self) -> bool:
-        """Whether the runs, and the log of the one that is followed, are known to their end."""
-        return self.runs_complete and (self.run_directory is None or self._is_read)
+        if self.run_directory is None and complete and runs:
+            self.select_run(next((summary for summary in runs if summary.status == "running"), runs[0]).run)
 
     # What screens ask for
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Do what a key stands for; an action that raises `KitError` has said why it cannot be done."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except KitError as error:
+            self.report(error)
+            return True
 
     def show(self, name: str) -> None:
         """Go to a screen, closing what lies over the current one."""
@@ -162,16 +150,12 @@ class Host(App[None]):
 
     def report(self, error: KitError) -> None:
         """Say what was wrong and what to do next."""
-        self.say(f"{error}\n{error.hint}" if error.hint else str(error), severity="error", timeout=10)
+        severity: SeverityLevel = "warning" if isinstance(error, NotYetError) else "error"
+        self.say(f"{error}\n{error.hint}" if error.hint else str(error), severity=severity, timeout=10)
 
     def confirm(self, question: str, then: Callable[[], object], *, detail: str = "", yes: str = "Yes") -> None:
         """Ask, and call `then` if the answer is yes."""
-
-        def act(answer: bool | None) -> None:
-            if answer:
-                then()
-
-        self.push_screen(Confirm(question, detail, yes=yes), act)
+        self.push_screen(Confirm(question, detail, yes=yes), lambda sure: self.attempt(then) if sure else None)
 
     def ask(
         self,
@@ -183,22 +167,22 @@ class Host(App[None]):
         check: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Ask for a line of text; `check` says what is wrong with an answer."""
+        dialog = Ask(question, value, detail=detail, check=check)
+        self.push_screen(dialog, lambda answer: None if answer is None else self.attempt(partial(then, answer)))
 
-        def act(answer: str | None) -> None:
-            if answer is not None:
-                then(answer)
-
-        self.push_screen(Ask(question, value, detail=detail, check=check), act)
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do it; why it cannot be done is told."""
+        try:
+            work()
+        except KitError as error:
+            self.report(error)
 
     def write(self, path: str, text: str) -> None:
-        """Write a new file that the user asked for."""
-        try:
-            with Path(path).expanduser().open("x", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            self.say(f"cannot write {path}: {error.strerror}", severity="error")
-        else:
-            self.say(f"written: {path}")
+        """Write a new file that the user asked for. Raises `KitError`."""
+        target = user_path(path)
+        with storage_errors("write", target), target.open("x", encoding="utf-8") as file:
+            file.write(text)
+        self.say(f"written: {path}")
 
     def start_kit(self, label: str, *arguments: str, run: str | None = None) -> Started | None:
         """Start `kit ARGUMENTS` as a process of its own; a message tells when it fails. None when it cannot be started.
@@ -230,16 +214,17 @@ class Host(App[None]):
 
     def spare_collector(self) -> None:
         """What is there now stays: the garbage collector need not look at it again and again, which takes 90 ms a time."""
-        if gc.get_freeze_count():  # The first paint need not wait for it; later there is little to look at.
+        if Host.is_spared:  # The first paint need not wait for it; later there is little to look at.
             gc.collect()
+        Host.is_spared = True
         gc.freeze()
 
 
-def check_new_file(path: str, ending: str = "") -> str:
-    """What is wrong with a path for a new file."""
-    target = Path(path).expanduser()
+def check_new_file(path: str, endings: tuple[str, ...] = ("",)) -> str:
+    """What is wrong with a path for a new file, whose name has to promise what is written."""
+    target = user_path(path)
     if target.exists():
         return "this file exists already"
     if not target.parent.is_dir():
         return "there is no such folder"
-    return "" if path.endswith(ending) else f"its name ends with {ending}"
+    return "" if path.endswith(endings) else f"its name ends with {' or '.join(endings)}"

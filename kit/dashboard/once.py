@@ -1,19 +1,12 @@
 """One frame without a terminal: for scripts, CI, snapshots and the pictures in the README."""
 
 import asyncio
-import html
-import re
 from dataclasses import dataclass
-
-from rich.cells import cell_len
 
 from kit.dashboard.app import DashboardApp
 from kit.dashboard.host import Options
 
 PATIENCE = 30.0
-_SVG_TEXT = re.compile(r'<text [^>]*x="([\d.]+)"[^>]*-line-(\d+)\)">([^<]*)</text>')
-SVG_CELL = 12.2
-"""Width of a character in Textual's pictures."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +17,9 @@ class Frame:
     svg: str
 
 
-def frame_of(app: DashboardApp) -> Frame:
-    """What the app shows now."""
-    svg = app.export_screenshot(title="kit")
-    lines = [""] * app.size.height
-    for x, line, text in _SVG_TEXT.findall(svg):
-        before = lines[int(line)]
-        gap = round(float(x) / SVG_CELL) - cell_len(before)
-        lines[int(line)] = before + " " * gap + html.unescape(text).replace("\xa0", " ")
-    return Frame("\n".join(line.rstrip() for line in lines).rstrip("\n"), svg)
+def text_of(app: DashboardApp) -> str:
+    """What the app shows now, as text: the lines that Textual would paint."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips()).rstrip("\n")
 
 
 def render_once(options: Options, size: tuple[int, int], *, press: tuple[str, ...] = ()) -> Frame:
@@ -53,6 +40,6 @@ def render_once(options: Options, size: tuple[int, int], *, press: tuple[str, ..
                 await pilot.press(key)
                 await settle()
             await pilot.pause(0.05)
-            return frame_of(app)
+            return Frame(text_of(app), app.export_screenshot(title="kit"))
 
     return asyncio.run(run())

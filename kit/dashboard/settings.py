@@ -2,11 +2,12 @@
 
 import difflib
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.dashboard.bindings import ids
+from kit.errors import KitError
+from kit.files import read_toml
 
 THEMES = ("kit-dark", "kit-light", "kit-contrast")
 
@@ -32,13 +33,9 @@ def settings_path() -> Path:
 def load_settings(path: Path) -> Settings:
     """Read a settings file like `theme = "kit-light"`, `[keys]`, `"app.quit" = "ctrl+q"`; a missing one is empty."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Settings()
-    except OSError as error:
-        return Settings(problems=(f"cannot read {path}: {error.strerror}",))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return Settings(problems=(f"{path} is not valid TOML: {error}",))
+        document = read_toml(path) if path.exists() else {}
+    except (KitError, OSError) as error:
+        return Settings(problems=(str(error),))
     problems = [f"{path}: unknown key {key!r}" for key in document.keys() - {"theme", "keys"}]
     theme = document.get("theme", THEMES[0])
     if theme not in THEMES:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,16 +14,6 @@ from kit.data.order import Order
 from kit.data.splits import ArraySplit, ImageSplit
 from kit.errors import InputError
 from kit.randomness import derive_seed
-
-
-class Feed(Protocol):
-    """Where batches come from: arrays in memory or images to decode."""
-
-    def training(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
-        """Augmented batches of steps `start` to `stop` of this order."""
-
-    def validation(self, batch_size: int) -> Iterator[Batch]:
-        """Every validation image once, in order; the last batch may be smaller."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,9 @@ class Data:
     """Names the content of the whole data set, wherever it lies."""
     fingerprint: str
     """Names the images used: `source`, and how many of them."""
-    feed: Feed
+    feed: "ArrayFeed | ImageFeed"
+    notes: tuple[str, ...] = ()
+    """What a user should know, such as images that were left out."""
 
     @property
     def num_classes(self) -> int:
@@ -82,7 +73,7 @@ class Data:
 class ValBatches:
     """The validation split in batches; the last one may be smaller."""
 
-    feed: Feed
+    feed: "ArrayFeed | ImageFeed"
     size: int
     batch_size: int
 

@@ -12,8 +12,8 @@ from timm.utils.misc import natural_key
 
 from kit.data.identity import Note, content_listing
 from kit.data.images import FileStore
-from kit.data.splits import ImageSplit, Source, check_classes, some
-from kit.errors import InputError
+from kit.data.splits import ImageSplit, Source, check_classes
+from kit.errors import InputError, some
 from kit.files import content_key, storage_errors
 
 SPLITS = ("train", "val")
@@ -42,11 +42,13 @@ def open_folder(root: Path, note: Note) -> Source:
             )
     train, val = (_SplitFolder.read(root / name) for name in SPLITS)
     check_classes(train.classes, val.classes, where=str(root))
-    for name, part in zip(SPLITS, (train, val), strict=True):
-        if part.left_out:
-            note(f"{root / name}: left out {_counted(part.left_out)}: only {', '.join(get_img_extensions())} are read")
+    notes = tuple(
+        f"{root / name}: left out {_counted(part.left_out)}: only {', '.join(get_img_extensions())} are read"
+        for name, part in zip(SPLITS, (train, val), strict=True)
+        if part.left_out
+    )
     listing = content_listing([*train.paths, *val.paths], root, note)
-    return Source(train.split(), val.split(), train.classes, content_key(["folder", train.classes, listing]))
+    return Source(train.split(), val.split(), train.classes, content_key(["folder", train.classes, listing]), notes)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from kit.data.augment import find_augmentation
 from kit.data.batches import CHANNELS, Statistics
-from kit.data.dataset import ArrayFeed, Data, Feed, ImageFeed
+from kit.data.dataset import ArrayFeed, Data, ImageFeed
 from kit.data.embedded import open_digits
 from kit.data.folder import open_folder
 from kit.data.identity import Note
@@ -34,11 +34,13 @@ def open_data(
     workers: int = 0,
     cache_bytes: int = CACHE_BYTES,
     note: Note = lambda message: None,
+    progress: Note | None = None,
 ) -> Data:
     """The data set that `spec` names, at `resolution` x `resolution` pixels.
 
     `train_images` and `val_images` take a fixed stratified subset. `workers` processes decode images; their number changes
-    no pixel. Decoded validation images are kept when they fit into `cache_bytes`. `note` hears what a user should know.
+    no pixel. Decoded validation images are kept when they fit into `cache_bytes`. `note` hears what a user should know (it
+    also stands in `Data.notes`), and how far a long reading has come, unless there is a `progress` to hear that.
     Raises `InputError` for a spec, a setting or a layout that cannot be used, `StorageError` for unreadable files.
     """
     chosen = find_augmentation(augmentation)
@@ -46,7 +48,9 @@ def open_data(
         raise InputError(f"resolution {resolution}: expected {RESOLUTIONS.start}..{RESOLUTIONS.stop - 1} pixels")
     if workers < 0:
         raise InputError(f"{workers} workers: expected 0 or more")
-    source = _open_source(spec, resolution, cache_bytes, note)
+    source = _open_source(spec, resolution, cache_bytes, progress or note)
+    for each in source.notes:
+        note(each)
     train = take(source.train, train_images, what="train_images")
     val = take(source.val, val_images, what="val_images")
     if len(source.train.labels.unique()) < 2:
@@ -54,7 +58,7 @@ def open_data(
             f"the training images of {spec} have only one label", hint="a classifier needs at least two classes"
         )
     mean, std = _statistics(train)
-    feed: Feed
+    feed: ArrayFeed | ImageFeed
     if isinstance(train, ArraySplit) and isinstance(val, ArraySplit) and not chosen.resized_crop:
         feed = ArrayFeed.over(train, val, chosen, resolution)
     else:
@@ -69,10 +73,17 @@ def open_data(
         source=source.fingerprint,
         fingerprint=content_key([source.fingerprint, len(train.labels), len(val.labels)]),
         feed=feed,
+        notes=source.notes,
     )
 
 
-def _open_source(spec: str, resolution: int, cache_bytes: int, note: Note) -> Source:
+def absolute_spec(spec: str) -> str:
+    """The same data set, whatever folder one stands in. Raises `InputError` for a home that is none."""
+    kind, _, path = spec.partition(":")
+    return f"{kind}:{user_path(path).absolute()}" if path else spec
+
+
+def _open_source(spec: str, resolution: int, cache_bytes: int, progress: Note) -> Source:
     kind, colon, path = spec.partition(":")
     prefix, _, name = kind.partition("/")
     if kind == "digits":
@@ -90,10 +101,10 @@ def _open_source(spec: str, resolution: int, cache_bytes: int, note: Note) -> So
         what = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"{root} {what} (from {spec})", hint="check the path after the colon")
     if kind == "folder":
-        return open_folder(root, note)
+        return open_folder(root, progress)
     if prefix == "torch":
-        return open_torchvision(name.lower(), root, note)
-    return open_timm(prefix, name, root, cache_bytes=cache_bytes, note=note)
+        return open_torchvision(name.lower(), root, progress)
+    return open_timm(prefix, name, root, cache_bytes=cache_bytes, note=progress)
 
 
 def _refuse(spec: str, kind: str, names: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kit.errors import InputError, StorageError
+from kit.errors import InputError, StorageError, some
 from kit.randomness import derive_random
 
 
@@ -55,6 +55,7 @@ class Source:
     val: Split
     classes: tuple[str, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def take(split: Split, count: int | None, *, what: str) -> Split:
@@ -115,9 +116,3 @@ def check_labels(labels: Tensor, classes: int, *, where: str) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise StorageError(f"{where} has the label {low if low < 0 else high}, but its classes are 0..{classes - 1}")
-
-
-def some(names: Sequence[str], *, limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    shown = ", ".join(str(name) for name in names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

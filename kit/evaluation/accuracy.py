@@ -56,11 +56,12 @@ def calibrated_subnet(
 def count_correct(network: nn.Module, images: EvaluationImages) -> tuple[int, int]:
     """Correct predictions and images on the validation set, in eval mode."""
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64)
+    device = next(network.parameters()).device
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     total = 0
-    with precision(next(network.parameters()).device, images.autocast):
+    with precision(device, images.autocast):
         for batch in images.validation:
             predicted = network(images.prepare(batch.images)).argmax(dim=1)
-            correct = correct.to(predicted.device) + (predicted == batch.labels.to(predicted.device)).sum()
+            correct += (predicted == batch.labels.to(device, non_blocking=True)).sum()
             total += len(batch.labels)
     return int(correct), total

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from kit.data import Batch
 from kit.evaluation.accuracy import EvaluationImages
 from kit.evaluation.cuda_graph import CapturedCount
-from kit.evaluation.memory import in_halves
+from kit.evaluation.memory import Portions
 from kit.evaluation.units import Unit, plan_units
 from kit.results import Score
 from kit.search_space import Architecture
@@ -60,18 +60,19 @@ def score_unit(
     same, and `note` is told.
     """
     network = unit.network(supernet)
+    subnets, classified = Portions("sub-networks calibrated", note), Portions("images classified", note)
 
     def score(part: Sequence[Architecture]) -> list[Score]:
-        return _score(CalibratedTree(network, part, images, tick=tick), part, images, note)
+        return _score(CalibratedTree(network, part, images, tick=tick), part, images, classified)
 
-    return in_halves(score, unit.architectures, what="sub-networks calibrated", note=note)
+    return subnets(score, unit.architectures)
 
 
 def _score(
     tree: "CalibratedTree",
     architectures: Sequence[Architecture],
     images: EvaluationImages,
-    note: Callable[[str], None],
+    classified: Portions,
 ) -> list[Score]:
     device = next(tree.network.parameters()).device
     count = _Counter(tree, len(architectures), images.cuda_graphs and device.type == "cuda")
@@ -79,7 +80,7 @@ def _score(
     total = 0
     for batch in images.validation:
         on_device = batch._replace(labels=batch.labels.to(device, non_blocking=True))
-        for hits in in_halves(partial(count, on_device), range(len(batch.labels)), what="images classified", note=note):
+        for hits in classified(partial(count, on_device), range(len(batch.labels))):
             correct += hits
         total += len(batch.labels)
     return [Score(architecture, hits, total) for architecture, hits in zip(architectures, correct.tolist(), strict=True)]

@@ -139,13 +139,23 @@ class _Board:
 
     def wait_for_others(self, should_stop: Callable[[], bool]) -> Iterator[UnitDone]:
         """Until every unit is finished; raises `CommunicationError` when a process has stopped moving."""
-        watch = _Watch(self.group.timeout_seconds)
+        timeout = self.group.timeout_seconds
+        moved: dict[int, tuple[int, float]] = {}
         while not should_stop() and not self.is_called_off():
             yield from self.news()
             if self._count("finished", 0) == len(self.units):
                 yield from self.news()
                 return
-            watch.look([self._count(f"life {rank}", 0) for rank in range(self.group.size)])
+            for rank in range(self.group.size):
+                life, now = self._count(f"life {rank}", 0), time.monotonic()
+                last, moved_at = moved.get(rank, (-1, now))
+                if last != life:
+                    moved[rank] = life, now
+                elif now - moved_at > timeout:
+                    raise CommunicationError(
+                        f"process {rank} of this run has not moved for {timeout:.0f} s",
+                        hint="finished units are kept: run the same command again to continue",
+                    )
             time.sleep(LOOK_SECONDS)
 
     def _news_of(self, rank: int) -> Iterator[UnitDone]:
@@ -165,22 +175,3 @@ class _Board:
 
     def _key(self, name: str) -> str:
         return f"sweep {self.number} {name}"
-
-
-class _Watch:
-    """Notices a process whose count of signs of life stands still."""
-
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
-        self._last: list[tuple[int, float]] = []
-
-    def look(self, counts: list[int]) -> None:
-        now = time.monotonic()
-        last = self._last or [(-1, now)] * len(counts)
-        self._last = [old if old[0] == count else (count, now) for old, count in zip(last, counts, strict=True)]
-        for rank, (_, moved_at) in enumerate(self._last):
-            if now - moved_at > self._timeout:
-                raise CommunicationError(
-                    f"process {rank} of this run has not moved for {self._timeout:.0f} s",
-                    hint="finished units are kept: run the same command again to continue",
-                )

@@ -1,7 +1,7 @@
 """In which portions and in which order a pool is scored: a spread sample first, then subtrees that share the most."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,7 @@ from kit.costs import pool_costs
 from kit.randomness import derive_random
 from kit.search_space import Architecture, Scale
 from kit.supernet import ElasticResNet, FewShotSupernet
-from kit.supernet.prefix import pieces
+from kit.supernet.prefix import grouped, pieces
 
 UNIT_SIZE = 64
 """Architectures of a unit at most: what a killed process loses, how finely work is divided. Costs 1 to 2 % of sharing."""
@@ -50,17 +50,17 @@ def plan_units(supernet: Supernet, architectures: Sequence[Architecture], size: 
     sample = [architectures[index] for index in taken]
     left_out = set(taken)
     rest = [architecture for index, architecture in enumerate(architectures) if index not in left_out]
-    planned = [
-        Unit(tuple(group)) for start in range(0, len(sample), size) for group in _grouped(sample[start : start + size], cell)
-    ]
-    subtrees = [unit for group in _grouped(rest, lambda each: (cell(each), each.stages[0])) for unit in _cut(group, size)]
+    parts = (grouped(sample[start : start + size], cell) for start in range(0, len(sample), size))
+    planned = [Unit(tuple(group)) for part in parts for group in part.values()]
+    branches = grouped(rest, lambda each: (cell(each), each.stages[0])).values()
+    subtrees = [unit for group in branches for unit in _cut(group, size)]
     derive_random("sweep order").shuffle(subtrees)
     return planned + subtrees
 
 
 def trees(supernet: Supernet, architectures: Sequence[Architecture], size: int = UNIT_SIZE) -> list[Unit]:
     """Every architecture once, in as few units as hold them: for those whose order does not matter."""
-    return [unit for group in _grouped(architectures, partial(_cell, supernet)) for unit in _cut(group, size)]
+    return [unit for group in grouped(architectures, partial(_cell, supernet)).values() for unit in _cut(group, size)]
 
 
 def spread(sizes: Sequence[int]) -> list[int]:
@@ -80,14 +80,6 @@ def _macs(supernet: Supernet, architectures: Sequence[Architecture]) -> list[int
     scale = Scale(supernet.space, RESOLUTION, supernet.num_classes)
     sizes: list[int] = pool_costs([each.code for each in architectures], scale).macs.tolist()
     return sizes
-
-
-def _grouped(architectures: Iterable[Architecture], key: Callable[[Architecture], object]) -> list[list[Architecture]]:
-    """Architectures with the same key together, in the order of their first."""
-    groups: dict[object, list[Architecture]] = {}
-    for architecture in architectures:
-        groups.setdefault(key(architecture), []).append(architecture)
-    return list(groups.values())
 
 
 def _cell(supernet: Supernet, architecture: Architecture) -> int:

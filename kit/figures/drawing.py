@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 640, 400
+WIDTH = 640
 LEFT, RIGHT, TOP, BOTTOM = 72, 20, 46, 56
 WIDE_LEFT = 132  # for words at the ticks
 INK, SOFT, GRID = "#24292f", "#57606a", "#e3e6e9"
@@ -80,13 +80,13 @@ def draw(plot: Plot) -> bytes:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # not what somebody's own file says
         matplotlib.rcParams.update(SETTINGS)
-        figure = Figure((WIDTH / 72, HEIGHT / 72), dpi=72)
+        figure = Figure((WIDTH / 72, plot.height / 72), dpi=72)
         FigureCanvasSVG(figure)
         _fill(figure, plot)
         with io.StringIO() as file:
             figure.savefig(file, format="svg", metadata={"Date": None})
             tree = ElementTree.fromstring(file.getvalue())
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+    size = f'viewBox="0 0 {WIDTH} {plot.height}" width="{WIDTH}" height="{plot.height}"'
     head = f'{START.decode()}{size} role="img" font-family="{FONT}">\n<title>{escape(plot.title)}</title>'
     parts = [head, f"<desc>matplotlib {matplotlib.__version__}</desc>", *_plain(tree), "</svg>\n"]
     return "\n".join(parts).encode()
@@ -95,8 +95,8 @@ def draw(plot: Plot) -> bytes:
 def _fill(figure: "Figure", plot: Plot) -> None:
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    left = WIDE_LEFT if plot.y.ticks else LEFT
-    axes = figure.add_axes((left / WIDTH, BOTTOM / HEIGHT, 1 - (left + RIGHT) / WIDTH, 1 - (TOP + BOTTOM) / HEIGHT))
+    left, height = WIDE_LEFT if plot.y.ticks else LEFT, plot.height
+    axes = figure.add_axes((left / WIDTH, BOTTOM / height, 1 - (left + RIGHT) / WIDTH, 1 - (TOP + BOTTOM) / height))
     axes.set(xlim=plot.x_range, ylim=plot.y_range, axisbelow=True)
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
@@ -111,11 +111,11 @@ def _fill(figure: "Figure", plot: Plot) -> None:
     for mark in plot.marks:
         _add(axes, mark)
     words: dict[str, Any] = {"color": INK, "ha": "center"}
-    figure.text((left + WIDTH - RIGHT) / 2 / WIDTH, 14 / HEIGHT, plot.x.label, **words)
-    middle = (HEIGHT - TOP + BOTTOM) / 2 / HEIGHT
+    figure.text((left + WIDTH - RIGHT) / 2 / WIDTH, 14 / height, plot.x.label, **words)
+    middle = (height - TOP + BOTTOM) / 2 / height
     figure.text(18 / WIDTH, middle, plot.y.label, rotation=90, rotation_mode="anchor", **words)
-    figure.text(18 / WIDTH, 1 - 26 / HEIGHT, plot.title, color=INK, size=15)
-    figure.text(1 - RIGHT / WIDTH, 1 - 26 / HEIGHT, plot.note, color=plot.note_colour, ha="right")
+    figure.text(18 / WIDTH, 1 - 26 / height, plot.title, color=INK, size=15)
+    figure.text(1 - RIGHT / WIDTH, 1 - 26 / height, plot.note, color=plot.note_colour, ha="right")
 
 
 def _add(axes: "Axes", mark: Dots | Line | Interval) -> None:

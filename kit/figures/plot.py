@@ -69,6 +69,8 @@ class Plot:
     marks: tuple[Dots | Line | Interval, ...]
     note: str = ""
     note_colour: str = GREY
+    height: int = 400
+    """In pixels; every plot is equally wide."""
 
     @property
     def x_range(self) -> Point:

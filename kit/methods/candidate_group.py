@@ -1,7 +1,8 @@
 """Constraint candidates: a small group of sub-networks kept far apart from one another (CPT, P 2.4 and 3.3)."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,12 @@ EMPTY_SLOT = 9
 Coordinates = npt.NDArray[np.int16]
 
 
+@lru_cache(maxsize=4096)
 def coordinates(architecture: Architecture) -> Coordinates:
     """The point of an architecture in the space of P eq. 2: stem and 46 slot digits, `(47,)`."""
     digits = np.array(architecture.width_digits, dtype=np.int16)
     digits[digits == 0] = EMPTY_SLOT
+    digits.flags.writeable = False
     return digits
 
 
@@ -51,49 +54,32 @@ class CandidateGroup:
         self.neighbours = neighbours
         self.as_released_distance = as_released_distance
         self.allow_duplicates = allow_duplicates
-        self.recent: deque[Architecture] = deque(maxlen=recent)
-        self._recent_points: deque[Coordinates] = deque(maxlen=recent)
-        self.members: list[Architecture] = []
-        self._points: Coordinates = np.empty((0, 47), dtype=np.int16)
-        self.redraw(members)
-
-    def redraw(self, members: Sequence[Architecture]) -> None:
-        """Replace the whole group; the recent sub-networks stay."""
         self.members = list(members)
-        self._points = np.stack([coordinates(member) for member in members])
-
-    def restore_recent(self, recent: Sequence[Architecture]) -> None:
-        """Put back the recent sub-networks of a checkpoint, oldest first."""
-        self.recent.clear()
-        self._recent_points.clear()
-        for architecture in recent:
-            self.recent.append(architecture)
-            self._recent_points.append(coordinates(architecture))
+        self.recent: deque[Architecture] = deque(maxlen=recent)
+        """Oldest first."""
 
     def update(self, sampled: Architecture) -> Replacement | None:
         """Remember the sampled sub-network, and let one recent sub-network in if that spreads the group."""
-        point = coordinates(sampled)
         self.recent.append(sampled)
-        self._recent_points.append(point)
         if len(self.members) < 2:  # a lone candidate has no others, so no score
             return None
-        nearest = int(self._distances(point[None], self._points)[0].argmin())
-        between = self._distances(np.stack(self._recent_points), self._points)
+        nearest = int(self._distances_to_members([sampled])[0].argmin())
+        between = self._distances_to_members(self.recent)
         is_member = [[candidate == recent for candidate in self.members] for recent in self.recent]
         scores = self._scores(between, np.array(is_member))
         if not self.allow_duplicates:
             scores[np.array(is_member).any(axis=1)] = -np.inf
         best = int(scores.argmax())
-        own = self._distances(self._points[nearest][None], self._points)
+        own = self._distances_to_members([self.members[nearest]])
         own_score = self._scores(own, np.arange(len(self.members))[None] == nearest)[0]
         if not scores[best] > own_score:
             return None
         replacement = Replacement(self.members[nearest], self.recent[best])
         self.members[nearest] = self.recent[best]
-        self._points[nearest] = self._recent_points[best]
         return replacement
 
-    def _distances(self, a: Coordinates, b: Coordinates) -> npt.NDArray[np.float64]:
+    def _distances_to_members(self, architectures: Iterable[Architecture]) -> npt.NDArray[np.float64]:
+        a, b = (np.stack([coordinates(each) for each in group]) for group in (architectures, self.members))
         return distances(a, b, as_released=self.as_released_distance)
 
     def _scores(self, between: npt.NDArray[np.float64], is_self: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -8,7 +8,6 @@ from kit.errors import InputError
 from kit.methods.candidate_group import CandidateGroup
 from kit.methods.phase import Phase
 from kit.methods.sampling import Path, Replacement, Sampler, Scope
-from kit.randomness import derive_random
 from kit.search_space import Architecture
 from kit.strict import PositiveInt
 
@@ -75,7 +74,7 @@ class CandidateSampler(Sampler[CandidatePhase]):
     def paths(self, step: int) -> list[Path]:
         settings = self.settings
         if step and step % self.scope.steps_per_epoch in settings.redraw_steps:
-            self.group.redraw(self._draw(step))
+            self.group.members = self._draw(step)
         sampled = Path(self._sampled(step), settings.sampled_weight, settings.distillation)
         share = settings.candidates_weight / settings.candidates
         return [sampled, *(Path(candidate, share) for candidate in self.group.members)]
@@ -90,19 +89,20 @@ class CandidateSampler(Sampler[CandidatePhase]):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.group.redraw([self.scope.space.whole.parse(code) for code in state["members"]])
-        self.group.restore_recent([self.scope.space.whole.parse(code) for code in state["recent"]])
+        whole = self.scope.space.whole
+        self.group.members = [whole.parse(code) for code in state["members"]]
+        self.group.recent.extend(whole.parse(code) for code in state["recent"])
 
     def _sampled(self, step: int) -> Architecture:
         if self.settings.sample_from == "space":
-            return self.scope.space.sample(derive_random(self.scope.seed, self.settings.name, step, 0))
+            return self.scope.space.sample(self.random(step, 0))
         passes, position = divmod(step, len(self.scope.pool))
         order = list(range(len(self.scope.pool)))
-        derive_random(self.scope.seed, self.settings.name, "pool", passes).shuffle(order)
+        self.random("pool", passes).shuffle(order)
         return self.scope.pool[order[position]]
 
     def _draw(self, step: int) -> list[Architecture]:
-        rng = derive_random(self.scope.seed, self.settings.name, "candidates", step)
+        rng = self.random("candidates", step)
         if self.settings.allow_duplicates:
             return rng.choices(self.scope.pool, k=self.settings.candidates)
         return rng.sample(self.scope.pool, self.settings.candidates)

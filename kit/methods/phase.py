@@ -22,6 +22,11 @@ class Phase(Strict):
     cell: Cell | Annotated[tuple[Cell, ...], Field(min_length=1)] | None = None
     """Which cell of the recipe's partition is trained, in a sub-supernet of its own (SSE, P 2.3); several share one."""
 
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)] | None = None
+    """Where the method comes from, if not from the kit."""
+    module_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of that module's source, so that the key of a phase changes with it; filled in where the recipe is read."""
+
     pretrains: ClassVar[bool] = False
     """Whether it makes the pretrained network: comes first, is left out when weights are given, and gives the teacher."""
     uses_pool: ClassVar[bool] = False

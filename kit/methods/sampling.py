@@ -1,10 +1,12 @@
 """Which paths a step trains. Draws are functions of (seed, phase, step, path); a sampler with a memory saves it."""
 
 import math
+import random
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from kit.methods.phase import Phase
+from kit.randomness import derive_random
 from kit.search_space import Architecture, Scale, SearchSpace
 
 P = TypeVar("P", bound=Phase)
@@ -80,6 +82,10 @@ class Sampler(Generic[P]):
     def steps(self) -> int:
         """Optimizer steps of the phase."""
         return self.settings.epochs * self.scope.steps_per_epoch
+
+    def random(self, *parts: int | str) -> random.Random:
+        """A generator of its own for these parts (a step, a path): a function of seed, phase and parts."""
+        return derive_random(self.scope.seed, self.settings.name, *parts)
 
     def paths(self, step: int) -> list[Path]:
         """The paths of a step; asking again gives the same."""

@@ -6,7 +6,6 @@ from pydantic import model_validator
 
 from kit.methods.phase import Phase
 from kit.methods.sampling import Path, Sampler
-from kit.randomness import derive_random
 from kit.search_space import MIN_DEPTH, PUBLISHED, SLOTS, STAGES, SearchSpace
 from kit.strict import PerStage, PositiveInt
 
@@ -65,6 +64,5 @@ class UniformSampler(Sampler[UniformPhase]):
     """Independent uniform draws from the subspace."""
 
     def paths(self, step: int) -> list[Path]:
-        seed, phase = self.scope.seed, self.settings.name
-        draws = (derive_random(seed, phase, step, path) for path in range(self.settings.paths))
+        draws = (self.random(step, path) for path in range(self.settings.paths))
         return [Path(self.scope.space.sample(rng)) for rng in draws]

@@ -3,47 +3,26 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError, StorageError
 from kit.figures.kept import draw_once
 from kit.files import read_json, sha256_of_file, storage_errors, write_bytes
-from kit.pipeline.export import IN_ARCHIVE, SubnetExported, export_subnets
+from kit.pipeline.export import IN_ARCHIVE, Exported, export_subnets
 from kit.pipeline.scored_run import open_scored_run, require_finished, require_predictions
 from kit.pool import Pool, load_pool
-from kit.recipe import load_profile, load_recipe
+from kit.recipe import load_profile, load_recipe, to_toml
 from kit.results import dump_pool_scores, parse_pool_scores
 from kit.run_dir import RunDirectory, require_directory
 from kit.submission import layout
 from kit.submission.archive import write_archive
 from kit.submission.derived import derived_members, plots_of_run
 from kit.submission.members import LocalMembers
-from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_recipe, clean_resolved
+from kit.submission.private_facts import clean_environment, clean_events, clean_profile, clean_resolved
 from kit.submission.selection import Scored, by_code, default_selections, scored_entries
-
-
-@dataclass(frozen=True)
-class BuiltArchive:
-    """An archive on disk."""
-
-    path: Path
-    sha256: str
-    size: int
-    members: int
-    index: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of `kit submission build --json`."""
-        told = ("code", "selections", "accuracy", "macs")
-        return {
-            "archive": str(self.path),
-            "sha256": self.sha256,
-            "size": self.size,
-            "members": self.members,
-            "exported": [{key: model[key] for key in told} for model in self.index["models"]],
-        }
 
 
 class SubmissionBuild:
@@ -64,7 +43,7 @@ class SubmissionBuild:
         """Codes to export, with the selections they are in; empty when the run directory holds all of them."""
         return {} if self.scored is None else by_code(default_selections(self.scored.entries))
 
-    def export(self) -> Iterator[SubnetExported]:
+    def export(self) -> Iterator[Exported]:
         """Calibrate and export the default selection into the run directory, unless it is there already."""
         if self.scored is None:
             return
@@ -78,21 +57,32 @@ class SubmissionBuild:
             write_bytes(self.exports / layout.EVALUATIONS, scores)
             yield from export_subnets(self.scored, self.chosen, self.exports, IN_ARCHIVE)
 
-    def write(self, out: Path) -> BuiltArchive:
-        """Write the archive from what the run directory holds."""
+    @cached_property
+    def index(self) -> dict[str, Any]:
+        """What is exported."""
+        return read_json(self.exports / layout.ONNX_INDEX, models=list)
+
+    def write(self, out: Path) -> dict[str, Any]:
+        """Write the archive from what the run directory holds; returns the document of `kit submission build --json`."""
         require_directory(out.absolute().parent)
-        index = read_json(self.exports / layout.ONNX_INDEX, models=list)
         with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".kit-build-") as name:
             events = Path(name) / "events.jsonl"
             self._write_events(events)
-            data = self._members(index, events)
+            data = self._members(events)
             data |= draw_once(plots_of_run(LocalMembers(data)), self.exports)
             members = {**data, **derived_members(data)}
             sha256 = write_archive(out, members)
-        return BuiltArchive(out.resolve(), sha256, out.stat().st_size, len(members) + len(layout.SEALS), index)
+        told = ("code", "selections", "accuracy", "macs")
+        return {
+            "archive": str(out.resolve()),
+            "sha256": sha256,
+            "size": out.stat().st_size,
+            "members": len(members) + len(layout.SEALS),
+            "exported": [{key: model[key] for key in told} for model in self.index["models"]],
+        }
 
-    def _members(self, index: dict[str, Any], events: Path) -> dict[str, bytes | Path]:
-        run = self.run
+    def _members(self, events: Path) -> dict[str, bytes | Path]:
+        run, index = self.run, self.index
         resolved = clean_resolved(read_json(run.resolved, profile=dict, inputs=dict))
         # The data may be others than the profile's own, and a folder may have other classes: the archive says what was used.
         used = {"data": str(resolved["inputs"]["data"]), "num_classes": index["output"]["shape"][1]}
@@ -102,7 +92,8 @@ class SubmissionBuild:
             layout.SUPERNET: run.weights,
             layout.POOL: run.pool,
             layout.EVALUATIONS: self.exports / layout.EVALUATIONS,
-            layout.RECIPE: clean_recipe(load_recipe(str(run.recipe))),
+            # As this version writes it, which may know more settings than the run's did.
+            layout.RECIPE: to_toml(load_recipe(str(run.recipe))).encode(),
             layout.PROFILE: clean_profile(self.profile.model_copy(update=used)),
             layout.RESOLVED: layout.dump_json(layout.RESOLVED, resolved),
             layout.ENVIRONMENT: layout.dump_json(layout.ENVIRONMENT, clean_environment(read_json(run.environment))),

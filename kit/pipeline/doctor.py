@@ -17,6 +17,7 @@ from kit.recipe import load_profile, load_recipe, profile_names, recipe_names
 from kit.run_dir import PACKAGES
 
 MIN_FREE_BYTES = 2 * 2**30
+COMPARE = "`kit benchmark device` says whether it computes what a CPU does, and how fast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,13 @@ def _device() -> Check:
 
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return Check("device", "warning", True, f"GPU: {names}")
+        return Check("device", "warning", True, f"GPU: {names}; {COMPARE}")
     cores = os.cpu_count() or 1
     return Check(
-        "device", "warning", True, f"no GPU: nano and fashion run on the CPU ({cores} cores), imagenet would take years"
+        "device",
+        "warning",
+        True,
+        f"no GPU: nano and fashion run on the CPU ({cores} cores), imagenet would take years; {COMPARE}",
     )
 
 

@@ -19,13 +19,16 @@ MAX_TIMED_IMAGES = 16
 MAX_TIMED_SMALL_IMAGES = 128
 
 
-def cost_of_run(resolved: ResolvedRun) -> RunCost:
-    """Plan a resolved run. Raises what the run itself would raise over its inputs; writes nothing."""
+def cost_of_run(resolved: ResolvedRun, measured: dict[str, float] | None = None) -> RunCost:
+    """Plan a resolved run, at a pace that was measured before or is measured now.
+
+    Raises what the run itself would raise over its inputs; writes nothing.
+    """
     plan = resolved.plan
     runner = PhaseRunner(resolved, choose_hardware(resolved.profile), lambda: False)
     for planned in plan.phases:
         make_sampler(planned.phase, plan.scope(planned))  # refuses a pool that is too small now, not hours later
-    measured = _measure_step(runner, resolved, costs(plan.scale.space.largest, plan.scale).macs)
+    measured = measured or _measure_step(runner, resolved, costs(plan.scale.space.largest, plan.scale).macs)
     keys, done = _find_phases(resolved)
     return plan.cost(run=run_id(resolved), device=str(runner.hardware.device), measured=measured, keys=keys, done=done)
 
@@ -54,7 +57,7 @@ def _measure_step(runner: PhaseRunner, resolved: ResolvedRun, largest: int) -> d
     assert isinstance(network, ElasticResNet)
     step = StepRunner(network=network, data=resolved.data, hardware=runner.hardware, teacher=None)
     paths = [TrainedPath(resolved.profile.search_space.largest)]
-    step.backward(Batch(batch.images[:2], batch.labels[:2]), paths)  # the first pass allocates and chooses kernels
+    step.backward(Batch(batch.images[:2], batch.labels[:2]), paths).tolist()  # the first pass allocates and chooses kernels
     started = time.perf_counter()
     step.backward(batch, paths).tolist()
     seconds = time.perf_counter() - started

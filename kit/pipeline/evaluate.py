@@ -8,20 +8,21 @@ from functools import partial
 from pathlib import Path
 
 from kit import __version__
+from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.evaluation.evaluator import Method
-from kit.events import Event, RunStarted
+from kit.events import Event, Note, RunStarted
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
-from kit.pipeline.rank_so_far import RankMeter
-from kit.pipeline.request import open_pool, open_profile_data
-from kit.pipeline.run_log import record
+from kit.pipeline.rank_so_far import RankMeter, fitting_truth, made_with, no_rank
+from kit.pipeline.request import Progress, open_pool, open_profile_data
+from kit.pipeline.run_log import record, told
 from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import write_predictions
 from kit.process_group import ProcessGroup
-from kit.ranking.truth_file import load_truth, shipped_truths
+from kit.ranking.truth_file import load_truth, misfit
 from kit.recipe import Profile, load_profile
 from kit.results import EVALUATIONS
 from kit.run_dir import RunDirectory, find_run, require_directory
@@ -41,15 +42,19 @@ class EvaluationRequest:
     method: Method = "tree"
     fresh: bool = False
     truth: Path | None = None
-    """What the rank figure on the way is measured against; by default the profile's shipped truth."""
+    """What the rank figure on the way is measured against; by default the shipped truth that fits."""
     until_ci: float | None = None
 
 
 class Evaluation:
     """An opened evaluation; `job` says what it costs and where its results go."""
 
-    def __init__(self, request: EvaluationRequest, group: ProcessGroup | None = None) -> None:
+    def __init__(
+        self, request: EvaluationRequest, group: ProcessGroup | None = None, progress: Progress | None = None
+    ) -> None:
         self.request = request
+        self._progress = progress
+        self._notes: list[str] = []
         self.group = group or ProcessGroup()
         file = Path(request.target)
         self._of = None if file.is_file() else find_run(request.target, request.runs)
@@ -59,7 +64,11 @@ class Evaluation:
         """Score what is missing and write the predictions; ends early, results kept, on a stop."""
         request = self.request
         with exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext():
-            yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=self._meter(), until_ci=request.until_ci)
+            meter, note = self._meter()
+            if self.group.is_first:
+                yield from told(self._notes)
+                yield from [note] if note is not None else []
+            yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=meter, until_ci=request.until_ci)
 
     def execute_logged(self, stop: StopFlag) -> Iterator[Event]:
         """The same, with a log in a run directory of its own. Raises `StopRequestedError` on a signal."""
@@ -93,29 +102,41 @@ class Evaluation:
             require_directory(run.path)
             write_predictions(run.pool, job.pool, [0.0] * len(job.pool))
             known = {} if of is None else read_json(of.resolved, recipe=dict, inputs=dict)
-            data = self.request.data or known.get("inputs", {}).get("data", evaluator.profile.data)
+            spec = self.request.data or known.get("inputs", {}).get("data", evaluator.profile.data)
             settings = {
                 "kind": "evaluation",
                 "recipe": known.get("recipe"),
                 "profile": evaluator.profile.model_dump(mode="json", exclude={"runtime", "data"}),
                 "seed": evaluator.seed,
-                "inputs": {"data": data, "weights": evaluator.weights_sha256},
+                "data_source": evaluator.data.source,
+                "classes": evaluator.data.num_classes,
+                "inputs": {"data": absolute_spec(spec), "weights": evaluator.weights_sha256},
                 "scores": {"evaluations": str(job.results), "predictions": str(job.predictions), "key": evaluator.key},
                 "kit": __version__,
             }
             write_json(run.resolved, settings)
         return run
 
-    def _meter(self) -> RankMeter | None:
-        path = self.request.truth or shipped_truths().get(self.job.evaluator.profile.name)
-        if path is not None:
-            return RankMeter(load_truth(path))
-        if self.request.until_ci is not None:
+    def _meter(self) -> tuple[RankMeter | None, Note | None]:
+        """What compares scores as they come: with the truth that was named, else with the shipped one that fits.
+
+        With what is to be said of it. Raises `InputError` where a comparison was asked for and there is no truth.
+        """
+        named, evaluator = self.request.truth, self.job.evaluator
+        profile, data = evaluator.profile, evaluator.data
+        if named is not None:
+            truth = load_truth(named)
+            # A challenge file never says what it was made with.
+            doubt = "" if truth.profile is None else misfit(truth, made_with(profile, data))
+            return RankMeter(truth), Note(message=f"note: {named} {doubt}") if doubt else None
+        try:
+            return RankMeter(fitting_truth(profile, data).truth), None
+        except InputError as error:
+            if self.request.until_ci is None:
+                return None, no_rank(error)
             raise InputError(
-                f"no truth is shipped for profile {self.job.evaluator.profile.name}: --until-ci has nothing to compare with",
-                hint="name one with --truth FILE",
-            )
-        return None
+                f"--until-ci has nothing to compare with: {error}", hint="name one with --truth FILE"
+            ) from error
 
     def _for_run(self, run: RunDirectory) -> tuple[ScoringJob, Path, str]:
         request = self.request
@@ -150,9 +171,10 @@ class Evaluation:
         pool = open_pool(profile, pool_path)
         if self.request.limit is not None:
             pool = pool.head(self.request.limit)
-        data = open_profile_data(profile, data_spec)
+        data = open_profile_data(profile, data_spec, self._progress)
+        self._notes += data.notes
         evaluator = Evaluator(
-            supernet=load_supernet(weights, profile.search_space, data.num_classes, sha256=sha256),
+            supernet=load_supernet(weights, profile.search_space, data.num_classes, sha256=sha256, note=self._notes.append),
             weights_sha256=sha256,
             data=data,
             profile=profile,

@@ -34,39 +34,23 @@ IN_ARCHIVE = Places(layout.onnx_path, layout.calibrated_path, layout.ONNX_INDEX)
 FLAT = Places(lambda code: f"{code}.onnx", lambda code: f"{code}.safetensors", "index.json")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SubnetExported:
-    """One sub-network is calibrated, exported, compared and on disk."""
-
-    code: str
-    accuracy: float
-    size: int
-    difference: float
-    done: int
-    seconds: float
+Exported = tuple[dict[str, Any], float]
+"""A sub-network that is calibrated, exported, compared and on disk: its entry in the index, and the seconds it took."""
 
 
 def export_subnets(
     scored: ScoredRun, chosen: Mapping[str, Sequence[str]], folder: Path, places: Places = FLAT
-) -> Iterator[SubnetExported]:
+) -> Iterator[Exported]:
     """Calibrate and export each code of `chosen` (with the names of the selections it is in), then write the index.
 
     Every file is checked before it is written: score, graph, agreement of ONNX Runtime and PyTorch. Raises `KitError`.
     """
     exporter = _Exporter(scored, folder, places)
     models = []
-    for done, code in enumerate(sorted(chosen), 1):
+    for code in sorted(chosen):
         started = time.perf_counter()
-        model = exporter.export(code, sorted(chosen[code]))
-        models.append(model)
-        yield SubnetExported(
-            code=code,
-            accuracy=model["accuracy"],
-            size=model["size"],
-            difference=model["max_abs_difference"],
-            done=done,
-            seconds=time.perf_counter() - started,
-        )
+        models.append(exporter.export(code, sorted(chosen[code])))
+        yield models[-1], time.perf_counter() - started
     write_json(folder / places.index, exporter.index(models))
 
 
@@ -82,20 +66,21 @@ class _Exporter:
         evaluator, profile = self.scored.evaluator, self.scored.evaluator.profile
         architecture = evaluator.scale.space.parse(code)
         entry = self.scored.by_code.get(code)
-        subnet = calibrate_as_scored(
+        recorded = None if entry is None else (entry.correct, entry.images)
+        network, score = calibrate_as_scored(
             evaluator.network,
             architecture,
             evaluator.images,
-            recorded=None if entry is None else (entry.correct, entry.images),
+            recorded=recorded,
             same_environment=not self.scored.differences,
         )
-        correct, images = (subnet.correct, subnet.images) if entry is None else (entry.correct, entry.images)
-        data = export_onnx(subnet.network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
+        correct, images = recorded or score
+        data = export_onnx(network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
         check_graph(data, architecture, evaluator.scale)
-        difference = check_parity(data, subnet.network, self.sample)
+        difference = check_parity(data, network, self.sample)
         cost = costs(architecture, evaluator.scale)
         file, weights = self.places.onnx(code), self.places.weights(code)
-        save_calibrated(subnet, self.folder / weights)
+        save_calibrated(network, architecture, score, self.folder / weights)
         write_bytes(self.folder / file, data)
         return {
             "code": code,

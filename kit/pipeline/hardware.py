@@ -7,9 +7,11 @@ from kit.process_group import ProcessGroup
 from kit.recipe import Profile
 from kit.training.trainer import Hardware
 
+NAMES = "use auto, cpu, cuda or cuda:N"
+
 
 def choose_hardware(profile: Profile, group: ProcessGroup | None = None) -> Hardware:
-    """Device, number format and memory layout of a run; sets PyTorch's thread count if the profile names one.
+    """Device, number format and memory layout of a run; sets PyTorch's thread count and GPU if the profile names them.
 
     The processes of a group on one machine take one GPU each.
     """
@@ -22,11 +24,16 @@ def choose_hardware(profile: Profile, group: ProcessGroup | None = None) -> Hard
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"runtime.device: {name!r} is no device", hint="use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"runtime.device: {name!r} is no device", hint=NAMES) from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"runtime.device: the kit does not compute on {name!r}", hint=NAMES)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        seen = f"{torch.cuda.device_count()} GPUs" if torch.cuda.is_available() else "no GPU"
         raise InputError(
-            f"runtime.device: {name} is asked for, but PyTorch sees no GPU", hint="use device = 'auto' or 'cpu'"
+            f"runtime.device: {name} is asked for, but PyTorch sees {seen}", hint="use device = 'auto' or 'cpu'"
         )
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # CUDA graphs and page-locked memory belong to the current one
     if profile.runtime.threads:
         torch.set_num_threads(profile.runtime.threads)
     autocast = torch.bfloat16 if profile.training.precision == "bfloat16" else None

@@ -1,7 +1,8 @@
 """Training a recipe's phases, each once: a phase that is already there under its key is reused."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,22 +10,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from kit.errors import InputError, StorageError
-from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone
+from kit.errors import InputError, InUseError, StorageError
+from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted, StepDone
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
-from kit.methods import load_objective, make_sampler
+from kit.methods import Phase, load_objective, make_sampler
+from kit.methods.foreign import source_file
 from kit.pipeline.request import ResolvedRun
+from kit.pipeline.run_log import told
 from kit.plan import START, PhasePlan
 from kit.randomness import derive_seed
 from kit.run_dir import phases_folder
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.weights import load_weights, save_weights
 from kit.training.checkpoint import CheckpointStore
+from kit.training.objective import Objective, checked
 from kit.training.optimization import scaled_learning_rate
 from kit.training.trainer import Hardware, PhaseSettings, StepRunner, train_phase
 
 MANIFEST = "phase.json"
 """Written last: a phase that has it is done."""
+LOOK_AGAIN = 0.5
+"""Seconds between two looks at a lock that another process holds."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,9 @@ class Weights:
 class PhaseRunner:
     """Trains the phases of one resolved run, in order, under `RUNS/phases`."""
 
-    def __init__(self, resolved: ResolvedRun, hardware: Hardware, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, resolved: ResolvedRun, hardware: Hardware, should_stop: Callable[[], bool], run: str = "") -> None:
         self.resolved = resolved
+        self.run_id = run
         self.hardware = hardware
         self.group = hardware.group
         self.should_stop = should_stop
@@ -52,6 +59,8 @@ class PhaseRunner:
                 hint="choose another number of processes, or --set profile.training.batch_size=N",
             )
         self.plan = resolved.plan
+        self.notes: list[str] = []
+        """What was unwrapped from the weights that the user gave."""
         self.weights = {START: Weights(resolved.request.weights, resolved.weights_sha256)}
         """By the phase that made them; what a phase needs stands in the plan."""
 
@@ -76,8 +85,10 @@ class PhaseRunner:
         key = content_key(identity)
         folder = phases_folder(self.resolved.request.runs) / key
         manifest = folder / MANIFEST
-        lock = exclusive_lock(folder / ".lock", holder=f"phase {phase.name} ({key[:12]})")
-        with lock if self.group.is_first else nullcontext():
+        with ExitStack() as stack:
+            yield from self._wait_for(folder / ".lock", f"phase {phase.name} ({key[:12]})", stack)
+            if self.group.any(self.should_stop()):
+                return
             if self.group.is_first and self.resolved.request.fresh:
                 manifest.unlink(missing_ok=True)
                 CheckpointStore(folder).clear()
@@ -90,9 +101,33 @@ class PhaseRunner:
         sha256 = read_json(manifest, sha256=str)["sha256"]
         self.weights[phase.name] = Weights(folder / "weights.safetensors", sha256, phase.together)
 
+    def _wait_for(self, lock: Path, holder: str, stack: ExitStack) -> Iterator[Event]:
+        """Take the lock of a phase, however long another run works on it; what that run leaves is used or continued.
+
+        Ends without the lock when a stop is asked for. All processes of the group wait by asking each other again and
+        again: none of them is silent for long.
+        """
+        told = False
+        while True:
+            note = ""
+            if self.group.is_first:
+                try:
+                    stack.enter_context(exclusive_lock(lock, holder=holder, user=f"run {self.run_id}"))
+                except InUseError as error:
+                    note = f"waiting: {error}"
+            note = self.group.share(note)
+            if not note or self.group.any(self.should_stop()):
+                return
+            if not told:
+                yield Note(message=note)
+                told = True
+            time.sleep(LOOK_AGAIN)
+
     def _train(self, planned: PhasePlan, identity: dict[str, Any], folder: Path) -> Iterator[Event]:
         phase = planned.phase
+        known = len(self.notes)
         runner = self._step_runner(planned)
+        yield from told(self.notes[known:])
         store = CheckpointStore(folder)
         first_step = store.steps_done()
         yield PhaseStarted(
@@ -144,8 +179,12 @@ class PhaseRunner:
             hardware=self.hardware,
             teacher=None if teacher is None else teacher.to(self.hardware.device).eval(),
             shared=self.resolved.profile.training.step == "shared",
-            objective=load_objective(planned.phase),
+            objective=self._objective(planned.phase),
         )
+
+    def _objective(self, phase: Phase) -> type[Objective]:
+        objective: type[Objective] = load_objective(phase)
+        return objective if phase.module is None else checked(objective, str(source_file(phase.module)))
 
     def _settings(self, planned: PhasePlan) -> PhaseSettings:
         """The numbers of a phase at this profile's scale."""
@@ -167,7 +206,7 @@ class PhaseRunner:
             generator=generator,
             zero_init_last=self.resolved.profile.network.zero_init_last,
         )
-        _fill(network, weights)
+        self._fill(network, weights)
         return network
 
     def few_shot(self, weights: Weights) -> FewShotSupernet:
@@ -175,12 +214,17 @@ class PhaseRunner:
         single = self.network(Weights(None, None) if weights.together else weights)
         supernet = FewShotSupernet.from_supernet(single, self.plan.cells)
         if weights.together:
-            _fill(supernet, weights)
+            self._fill(supernet, weights)
         return supernet
 
-
-def _fill(network: nn.Module, weights: Weights) -> None:
-    if weights.path is not None:
+    def _fill(self, network: nn.Module, weights: Weights) -> None:
+        if weights.path is None:
+            return
         if not weights.path.exists():
             raise StorageError(f"{weights.path} is gone", hint="run again with --fresh to train the phase anew")
-        load_weights(network, weights.path, sha256=weights.sha256)
+        load_weights(network, weights.path, sha256=weights.sha256, note=self._note)
+
+    def _note(self, message: str) -> None:
+        # Several phases, and each one's teacher, may begin with the same file.
+        if message not in self.notes:
+            self.notes.append(message)

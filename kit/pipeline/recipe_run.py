@@ -1,26 +1,26 @@
 """A recipe run from start to end: phases, final weights, scores, rank. Every event is on disk before anybody sees it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.evaluation import Evaluator
-from kit.events import Event, Note, RankMeasured, RunStarted
+from kit.events import Event, RankMeasured, RunStarted
 from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
-from kit.pipeline.rank_so_far import RankMeter
+from kit.pipeline.rank_so_far import RankMeter, fitting_truth, no_rank
 from kit.pipeline.request import ResolvedRun, claim_run
-from kit.pipeline.run_log import record
+from kit.pipeline.run_log import record, told
 from kit.pipeline.scoring import ScoringJob, score_pool
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
 from kit.process_group import ProcessGroup
 from kit.rank_report import TRUTH_HASH, RankReport
 from kit.ranking.joining import join
-from kit.ranking.truth_file import load_truth, shipped_truths
+from kit.ranking.truth_file import KnownTruth
 from kit.run_dir import RunDirectory
 from kit.supernet.weights import load_supernet, save_weights
 
@@ -35,6 +35,7 @@ class RecipeRun:
         self.hardware = choose_hardware(resolved.profile, self.group)
         claimed = claim_run(resolved) if self.group.is_first else None
         self.directory = RunDirectory(self.group.share(claimed and claimed.path) or Path())
+        self.truth: KnownTruth | None = None
         self.report: RankReport | None = None
 
     def execute(self) -> Iterator[Event]:
@@ -61,6 +62,7 @@ class RecipeRun:
         return None
 
     def _work(self) -> Iterator[Event]:
+        yield from told(self.resolved.data.notes)
         yield from self._train()
         if self.group.any(self.stop()):
             return
@@ -70,24 +72,32 @@ class RecipeRun:
         if self.group.is_first:
             yield self._rank()
 
+    def rank(self, opponents: Mapping[str, Mapping[str, float]]) -> RankReport | None:
+        """The rank that was measured, beside further opponents by code; None without a truth that fits."""
+        if self.report is None or self.truth is None or not opponents:
+            return self.report
+        return self._compare(self.truth, opponents)
+
+    def _compare(self, truth: KnownTruth, opponents: Mapping[str, Mapping[str, float]] | None = None) -> RankReport:
+        profile = self.resolved.profile
+        predictions = load_pool(self.directory.predictions, profile.search_space).scores
+        return join(predictions, truth.truth).rank(profile.scale, opponents=opponents)
+
     def _rank(self) -> Event:
-        """Compare with the truth shipped for the profile, after everything else: truth never reaches training."""
-        run, profile = self.directory, self.resolved.profile
-        truth = shipped_truths().get(profile.name)
-        if truth is None:
-            return Note(message=f"no truth is shipped for profile {profile.name}: use `kit rank PREDICTIONS --truth FILE`")
+        """Compare with the shipped truth that fits, after everything else: truth never reaches training."""
+        run = self.directory
         try:
-            predictions = load_pool(run.predictions, profile.search_space).scores
-            self.report = join(predictions, load_truth(truth)).rank(profile.scale)
+            self.truth = truth = fitting_truth(self.resolved.profile, self.resolved.data)
+            self.report = self._compare(truth)
         except InputError as error:
-            return Note(message=f"the predictions were not compared with the shipped {truth.name}: {error}")
-        report = {**self.report.to_json(), TRUTH_HASH: sha256_of_file(truth)}
+            return no_rank(error)
+        report = {**self.report.to_json(), TRUTH_HASH: sha256_of_file(truth.path)}
         write_json(run.rank, report)
         return RankMeasured(truth=truth.name, report=report)
 
     def _train(self) -> Iterator[Event]:
         run = self.directory
-        phases = PhaseRunner(self.resolved, self.hardware, self.stop)
+        phases = PhaseRunner(self.resolved, self.hardware, self.stop, run.id)
         yield from phases.run()
         if self.group.any(self.stop()):
             return
@@ -114,5 +124,8 @@ class RecipeRun:
             predictions=run.predictions,
             group=self.group,
         )
-        truth = shipped_truths().get(resolved.profile.name)
-        yield from score_pool(job, self.stop, meter=None if truth is None else RankMeter(load_truth(truth)))
+        try:
+            meter = RankMeter(fitting_truth(resolved.profile, resolved.data).truth)
+        except InputError:  # in the end `_rank` says why
+            meter = None
+        yield from score_pool(job, self.stop, meter=meter)

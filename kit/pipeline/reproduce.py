@@ -1,9 +1,9 @@
 """`kit submission reproduce`: score a random sample again from nothing but an archive and its data set."""
 
-import random
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ class Reproduction:
         self.environment = read_json(unpacked / layout.ENVIRONMENT, packages=dict)
         self._lay_out(unpacked)
         self.profile = load_profile(str(self.run.profile))
-        self._use_recorded_threads()
+        # Sums are split over threads, so their number is part of the result; a profile's own number is set later.
+        threads = (self.environment.get("compute") or {}).get("threads")
+        if isinstance(threads, int) and threads > 0:
+            torch.set_num_threads(threads)
         self.evaluation = self._open(data)
 
     @cached_property
@@ -86,7 +89,7 @@ class Reproduction:
             "max_difference": max(difference for difference, _ in compared),
             "allowed_difference": allowed,
             "environment_differences": self.differences,
-            "environment": _versions() | describe_compute(),
+            "environment": {name: version(name) for name in DECISIVE_PACKAGES} | describe_compute(),
             "subnets": results,
         }
 
@@ -105,18 +108,12 @@ class Reproduction:
                 shutil.move(unpacked / member, place)
         profile = load_profile(str(run.profile))
         pool = load_pool(unpacked / layout.POOL, profile.search_space)
-        chosen = _draw(derive_random("reproduce", self.seed), pool.codes, self.sample)
+        chosen = derive_random("reproduce", self.seed).sample(pool.codes, min(self.sample, len(pool)))
         write_predictions(run.pool, pool.subset(chosen), [0.0] * len(chosen))
         hashes = {row["weights_sha256"] for row in self.recorded}
         if {row["code"] for row in self.recorded} != set(pool.codes) or len(hashes) != 1:
             raise InputError("the archive's scores are not those of its pool and one supernet")
         write_json(run.weights_manifest, {run.weights.name: hashes.pop()})
-
-    def _use_recorded_threads(self) -> None:
-        # Sums are split over threads, so their number is part of the result; a profile's own number is set later.
-        threads = (self.environment.get("compute") or {}).get("threads")
-        if isinstance(threads, int) and threads > 0:
-            torch.set_num_threads(threads)
 
     def _open(self, data: str | None) -> Evaluation:
         resolved = read_json(self.run.resolved, inputs=dict, data_fingerprint=str)
@@ -131,10 +128,6 @@ class Reproduction:
         return evaluation
 
 
-def _draw(rng: random.Random, codes: tuple[str, ...], count: int) -> list[str]:
-    return rng.sample(codes, min(count, len(codes)))
-
-
 def _usual_data(spec: str, profile: str) -> str:
     """Where the shipped profile of this name expects this data set; archives name data sets without their place."""
     usual = load_profile(profile).data if profile in profile_names() else spec
@@ -144,9 +137,3 @@ def _usual_data(spec: str, profile: str) -> str:
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     with storage_errors("read", path):
         return [parse_json(line, source=layout.EVALUATIONS) for line in path.read_bytes().splitlines()]
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    return {name: metadata.version(name) for name in DECISIVE_PACKAGES}

@@ -1,12 +1,13 @@
 """What a user asks for, and its resolution: settings, data, pool, weights, and the run they belong to."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kit import __version__
-from kit.data import Data, open_data
+from kit.data import Data, absolute_spec, open_data
 from kit.errors import InputError
 from kit.files import content_key, read_json, sha256_of_file, storage_errors, write_bytes, write_json
 from kit.pipeline.compute import describe_compute
@@ -16,6 +17,8 @@ from kit.recipe import Profile, Recipe, comparable, to_toml
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 
 MAX_ATTEMPTS = 1000
+Progress = Callable[[str], None]
+"""Hears at once how far something long has come that happens before a run has a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +76,20 @@ class ResolvedRun:
         )
 
 
-def resolve(request: RunRequest) -> ResolvedRun:
-    """Open data, pool and weights and check that they fit together. Raises `KitError`; writes nothing."""
-    profile = request.profile
+def resolve(request: RunRequest, progress: Progress | None = None, *, data: Data | None = None) -> ResolvedRun:
+    """Open data (unless they are open already), pool and weights and check that they fit together.
+
+    Raises `KitError`; writes nothing.
+    """
+    profile = request.profile.model_copy(update={"data": absolute_spec(request.profile.data)})
+    request = replace(request, profile=profile, data=request.data and absolute_spec(request.data))
     has_pretrained = request.weights is not None or request.recipe.phases[0].pretrains
     if request.recipe.needs_teacher and not has_pretrained:
         raise InputError(
             f"recipe {request.recipe.name} distils from the pretrained network, but has no pretrain phase",
             hint="give the pretrained weights with --weights FILE, or put a pretrain phase first",
         )
-    data = open_profile_data(profile, request.data)
+    data = data or open_profile_data(profile, request.data, progress)
     pool = open_pool(profile, request.pool)
     weights_sha256 = None if request.weights is None else sha256_of_file(request.weights)
     settings = {
@@ -91,6 +98,8 @@ def resolve(request: RunRequest) -> ResolvedRun:
         "profile": profile.model_dump(mode="json", exclude={"runtime", "data"}),
         "seed": request.seed,
         "data_fingerprint": data.fingerprint,
+        "data_source": data.source,
+        "classes": data.num_classes,
         "pool_fingerprint": pool.fingerprint,
         "weights_sha256": weights_sha256,
         "processes": request.processes,
@@ -98,7 +107,7 @@ def resolve(request: RunRequest) -> ResolvedRun:
     return ResolvedRun(request=request, data=data, pool=pool, weights_sha256=weights_sha256, settings=settings)
 
 
-def open_profile_data(profile: Profile, spec: str | None) -> Data:
+def open_profile_data(profile: Profile, spec: str | None, progress: Progress | None = None) -> Data:
     """The data of a profile, or `spec` read the profile's way."""
     return open_data(
         spec or profile.data,
@@ -107,6 +116,7 @@ def open_profile_data(profile: Profile, spec: str | None) -> Data:
         train_images=profile.images.train or None,
         val_images=profile.images.validation or None,
         workers=profile.runtime.workers,
+        progress=progress,
     )
 
 

@@ -1,11 +1,12 @@
 """A run's log as its process writes it: an event is on disk before anybody sees it, and none follows after the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from kit import events
 from kit.errors import KitError
+from kit.evaluation.memory import memory_errors
 from kit.events import Event, EventLog
 from kit.files import storage_errors
 from kit.run_dir import RunDirectory
@@ -36,8 +37,9 @@ def record(
         log = RunLog(run, stack, fresh=fresh)
         try:
             yield log.write(started)
-            for event in work:
-                yield log.write(event)
+            with memory_errors():
+                for event in work:
+                    yield log.write(event)
             check_stop()
             yield log.write(events.RunFinished(run=run.id))
         except KitError as error:
@@ -45,17 +47,23 @@ def record(
             raise
 
 
+def told(messages: Iterable[str]) -> Iterator[Event]:
+    """What a user should know of data and weights, for log and console."""
+    return (events.Note(message=message) for message in messages)
+
+
 class RunLog:
     """The log, held back as long as the run is finished and nothing new was done."""
 
     def __init__(self, run: RunDirectory, stack: ExitStack, *, fresh: bool) -> None:
         self.path = run.events
+        self._rank = run.rank
         self._stack = stack
         self._log: EventLog | None = None
         self._held: list[Event] = []
         is_finished = read_state(run).outcome == "finished"
         if fresh:
-            set_aside(self.path)
+            self._set_aside()
         if fresh or not is_finished:
             self._open()
 
@@ -65,13 +73,17 @@ class RunLog:
             self._held.append(event)
             if isinstance(event, NOTHING_NEW):
                 return event
-            set_aside(self.path)
+            self._set_aside()
             log = self._open()
             for each in self._held:
                 log.append(each)
         else:
             self._log.append(event, durable=isinstance(event, DURABLE))
         return event
+
+    def _set_aside(self) -> None:
+        set_aside(self.path)
+        self._rank.unlink(missing_ok=True)  # what that log told; the new one may tell of none
 
     def _open(self) -> EventLog:
         self._log = self._stack.enter_context(EventLog(self.path))

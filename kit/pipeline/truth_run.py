@@ -2,27 +2,30 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kit import __version__
+from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, RunStarted, TrainingDone
 from kit.files import read_json, write_json
-from kit.pipeline.request import open_profile_data
-from kit.pipeline.run_log import record
+from kit.pipeline.compute import describe_compute
+from kit.pipeline.rank_so_far import made_with
+from kit.pipeline.request import Progress, open_profile_data
+from kit.pipeline.run_log import record, told
 from kit.pipeline.signals import StopFlag
 from kit.pool import draw_pool
-from kit.ranking.truth_file import Truth, write_truth
+from kit.ranking.truth_file import CHOSEN, Truth, write_truth
 from kit.recipe import Profile, comparable
 from kit.recipe.run_settings import OF_TRUTH
 from kit.records import appending, read_records
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 from kit.search_space import Architecture
 from kit.strict import KEY_FORMAT, key_of
-from kit.truth import BenchSettings, StandaloneScore, Unit, train_units
+from kit.truth import StandaloneScore, Unit, train_units
 
 PHASE = "trainings"
 
@@ -53,22 +56,24 @@ def default_architectures(profile: Profile, count: int) -> tuple[Architecture, .
 class TruthRun:
     """A truth in the making, under `RUNS/truth-PROFILE`."""
 
-    def __init__(self, request: TruthRequest, stop: StopFlag) -> None:
+    def __init__(self, request: TruthRequest, stop: StopFlag, progress: Progress | None = None) -> None:
         self.request = request
         self.stop = stop
         profile = request.profile
-        data = open_profile_data(profile, request.data)
+        data = open_profile_data(profile, request.data, progress)
+        self.notes = data.notes
         self.settings: dict[str, Any] = {
             "kind": "truth",
             "format": KEY_FORMAT,
             "profile": {key: part for key, part in profile.identity(defaults=True).items() if key in OF_TRUTH},
             "data_fingerprint": data.fingerprint,
         }
+        self.made_with = made_with(profile, data)
         identity = {key: part for key, part in profile.identity().items() if key in OF_TRUTH}
         self.key = key_of(profile=identity, data=data.fingerprint)
         require_directory(request.runs)
         self.directory = RunDirectory((request.runs / f"truth-{profile.name}").resolve())
-        self.units = [Unit(architecture, seed) for seed in range(request.seeds) for architecture in request.architectures]
+        self.trainings = len(request.architectures) * request.seeds
 
     @property
     def file(self) -> Path:
@@ -88,33 +93,39 @@ class TruthRun:
                 seed=0,
                 pid=os.getpid(),
                 phases=(PHASE,),
-                passes=len(self.units),
+                passes=self.trainings,
                 continued=run.events.exists(),
                 run_kind="truth",
             )
             yield from record(run, started, self._work(), self.stop.check, fresh=self.request.fresh)
 
     def _work(self) -> Iterator[Event]:
+        yield from told(self.notes)
         trainings = self.directory.path / "trainings.jsonl"
         if self.request.fresh:
             trainings.unlink(missing_ok=True)
-        done = read_trainings(trainings)
-        missing = [unit for unit in self.units if (unit.architecture.code, unit.seed) not in done]
+        missing = self._missing(read_trainings(trainings))
         if missing:
             yield from self._train(missing, trainings)
         else:
-            yield PhaseReused(phase=PHASE, key=self.key, steps=len(self.units))
+            yield PhaseReused(phase=PHASE, key=self.key, steps=self.trainings)
         self.stop.check()
         self._write(read_trainings(trainings))
 
+    def _missing(self, done: Container[tuple[str, int]]) -> list[Unit]:
+        """What has no result yet; first all architectures from the first seeds."""
+        seeds, stack = range(self.request.seeds), self.request.profile.truth.stack
+        units = [
+            Unit(architecture, tuple(seed for seed in seeds[first : first + stack] if (architecture.code, seed) not in done))
+            for first in seeds[::stack]
+            for architecture in self.request.architectures
+        ]
+        return [unit for unit in units if unit.seeds]
+
     def _train(self, missing: Sequence[Unit], trainings: Path) -> Iterator[Event]:
-        profile, total = self.request.profile, len(self.units)
-        settings = BenchSettings(
-            profile=profile,
-            data_spec=self.request.data or profile.data,
-            workers=min(self.request.workers or os.cpu_count() or 1, len(missing)),
-        )
-        first = total - len(missing)
+        profile, total = self.request.profile, self.trainings
+        workers = min(self.request.workers or os.cpu_count() or 1, len(missing))
+        first = total - sum(len(unit.seeds) for unit in missing)
         yield PhaseStarted(
             phase=PHASE,
             key=self.key,
@@ -124,25 +135,27 @@ class TruthRun:
             first_step=first,
             subspace=f"{len(self.request.architectures):,} architectures, {self.request.seeds} seeds",
         )
-        losses = []
+        losses: list[float] = []
         with appending(trainings) as writer:
             started = time.perf_counter()
-            for step, (unit, score) in enumerate(train_units(settings, missing, self.stop), first):
-                code, seconds = unit.architecture.code, time.perf_counter() - started
-                entry = {"code": code, "seed": unit.seed, "accuracy": score.accuracy, "loss": score.loss}
-                writer.append(entry, durable=True)
-                losses.append(score.loss)
-                started += seconds
-                yield TrainingDone(
-                    phase=PHASE,
-                    step=step,
-                    code=code,
-                    seed=unit.seed,
-                    accuracy=score.accuracy,
-                    loss=score.loss,
-                    seconds=seconds,
-                )
-        if len(losses) == len(missing):
+            for unit, scores in train_units(profile, self.request.data or profile.data, missing, workers, self.stop):
+                code, seconds = unit.architecture.code, (time.perf_counter() - started) / len(scores)
+                started = time.perf_counter()
+                for seed, score in zip(unit.seeds, scores, strict=True):
+                    entry = {"code": code, "seed": seed, "accuracy": score.accuracy, "loss": score.loss}
+                    writer.append(entry, durable=True)
+                    step = first + len(losses)
+                    yield TrainingDone(
+                        phase=PHASE,
+                        step=step,
+                        code=code,
+                        seed=seed,
+                        accuracy=score.accuracy,
+                        loss=score.loss,
+                        seconds=seconds,
+                    )
+                    losses.append(score.loss)
+        if first + len(losses) == total:
             yield PhaseFinished(phase=PHASE, key=self.key, steps=total, loss=sum(losses) / len(losses))
 
     def _claim(self) -> None:
@@ -150,15 +163,24 @@ class TruthRun:
         if run.resolved.exists() and not self.request.fresh:
             check_same_settings(comparable(read_json(run.resolved, profile=dict)), comparable(self.settings), run)
             return
-        write_environment(run.environment)
-        inputs = {"data": self.request.data or self.request.profile.data}
+        # Each training has one thread of a CPU, whatever this process has.
+        write_environment(run.environment, describe_compute() | {"threads": 1, "device": "cpu"})
+        inputs = {"data": absolute_spec(self.request.data or self.request.profile.data)}
         write_json(run.resolved, {**self.settings, "kit": __version__, "inputs": inputs})
+
+    def _chosen(self) -> str:
+        architectures, profile = self.request.architectures, self.request.profile
+        count, pool = len(architectures), profile.pool
+        if count <= pool.size and architectures == default_architectures(profile, count):
+            return f"the first {count} of the pool that profile {profile.name} draws with seed {pool.seed}"
+        return "a list that was given"
 
     def _write(self, done: dict[tuple[str, int], StandaloneScore]) -> None:
         codes = tuple(architecture.code for architecture in self.request.architectures)
         seeds = range(self.request.seeds)
         provenance = {
             "made_by": "kit run truth",
+            CHOSEN: self._chosen(),
             "kit": __version__,
             "settings_sha256": self.key,
             "data_fingerprint": self.settings["data_fingerprint"],
@@ -171,6 +193,7 @@ class TruthRun:
             tuple(tuple(done[code, seed].loss for seed in seeds) for code in codes),
             self.request.profile.name,
             provenance,
+            self.made_with,
         )
         write_truth(self.file, truth)
 

@@ -1,12 +1,12 @@
 """The one join of predictions and truth: by code, never by name or place."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from kit.correlation import MIN_ARCHITECTURES, rank_correlation
+from kit.correlation import MIN_ARCHITECTURES, Count, rank_correlation
 from kit.errors import InputError
 from kit.rank_report import RankReport
-from kit.ranking.opponents import columns
+from kit.ranking.opponents import GIVEN, columns, logarithms
 from kit.ranking.truth_file import Truth
 from kit.search_space import Scale
 
@@ -24,10 +24,19 @@ class Joined:
     def codes(self) -> tuple[str, ...]:
         return self.truth.codes
 
-    def rank(self, scale: Scale | None = None, *, seed: int = 0) -> RankReport:
-        """Measure how well the predictions rank; at a scale, beside the opponents there.
+    def rank(
+        self,
+        scale: Scale | None = None,
+        *,
+        opponents: Mapping[str, Mapping[str, float]] | None = None,
+        top: Sequence[Count] | None = None,
+        seed: int = 0,
+        details: bool = True,
+    ) -> RankReport:
+        """Measure how well the predictions rank; at a scale, beside the opponents there, and beside further ones by code.
 
-        Raises `InputError` for fewer than 3 architectures, and where predictions or truth are constant.
+        Raises `InputError` for fewer than 3 architectures, where predictions or truth are constant, and where an opponent
+        does not know one of the architectures.
         """
         n = len(self.codes)
         if n < MIN_ARCHITECTURES:
@@ -38,9 +47,29 @@ class Joined:
                 f"at least {MIN_ARCHITECTURES} are needed",
                 hint="truth and predictions are joined by code: both must be about the same pool",
             )
-        opponents = {} if scale is None else columns(self.codes, scale)
+        counted = {} if scale is None else columns(self.codes, scale)
+        named = {name: self._column(name, values) for name, values in (opponents or {}).items()}
         truth = self.truth
-        return rank_correlation(self.predictions, truth.accuracies, losses=truth.losses, opponents=opponents, seed=seed)
+        report = rank_correlation(
+            self.predictions,
+            truth.accuracies,
+            losses=truth.losses,
+            opponents={**counted, **named},
+            given=logarithms({name: counted[name] for name in GIVEN if name in counted}),
+            top=top,
+            seed=seed,
+            details=details,
+        )
+        return replace(report, chosen=truth.chosen)
+
+    def _column(self, name: str, values: Mapping[str, float]) -> list[float]:
+        missing = [code for code in self.codes if code not in values]
+        if missing:
+            raise InputError(
+                f"opponent {name}: no value for {len(missing):,} of {len(self.codes):,} architectures, such as {missing[0]}",
+                hint="score the same pool",
+            )
+        return [values[code] for code in self.codes]
 
 
 def join(predictions: Mapping[str, float], truth: Truth, *, as_predicted: bool = False) -> Joined:

@@ -7,12 +7,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kit.errors import InputError
-from kit.files import write_json
+from kit.errors import InputError, StorageError
+from kit.files import sha256_of_file, storage_errors, write_json
 from kit.pool import finite_number, parse_entries, read_document
+from kit.ranking.made_with import MadeWith
 from kit.search_space import InvalidArchitectureError, SearchSpace
 
 Table = tuple[tuple[float, ...], ...]
+CHOSEN = "chosen"
+"""In the provenance: how the architectures were chosen, in words."""
+SUMS = "SHA256SUMS"
+NAME_A_TRUTH = "name one: kit rank PREDICTIONS --truth FILE"
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,17 @@ class Truth:
     losses: Table | None = None
     profile: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    made_with: MadeWith | None = None
+    """None for a challenge file and for truths of older kits: neither says it."""
 
     @property
     def seeds(self) -> int:
         return len(self.accuracies[0])
+
+    @property
+    def chosen(self) -> str:
+        """How the architectures were chosen; empty where the file does not say it."""
+        return str(self.provenance.get(CHOSEN, ""))
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -61,9 +73,12 @@ class Truth:
 def load_truth(path: str | Path) -> Truth:
     """Read a truth file or a challenge file with accuracies, plain or gzip-compressed.
 
-    Raises `InputError` naming what is wrong and where, `StorageError` when the file cannot be read.
+    Raises `InputError` naming what is wrong and where, `StorageError` when the file cannot be read, or is one of the kit's
+    own and was changed.
     """
     path = Path(path)
+    if path.parent.resolve() == shipped_folder():
+        _check_shipped(path)
     document = read_document(path)
     if isinstance(document, dict) and not isinstance(document.get("architectures", {}), dict):
         return _parse_truth(document, str(path))
@@ -81,14 +96,33 @@ def write_truth(path: str | Path, truth: Truth) -> None:
     rows = [{"arch": code, "accuracies": list(row)} for code, row in zip(truth.codes, truth.accuracies, strict=True)]
     for row, losses in zip(rows, truth.losses or (), strict=False):
         row["losses"] = list(losses)
-    write_json(Path(path), {"profile": truth.profile, "provenance": dict(truth.provenance), "architectures": rows})
+    made_with = {} if truth.made_with is None else {"made_with": truth.made_with.to_json()}
+    head = {"profile": truth.profile, **made_with, "provenance": dict(truth.provenance)}
+    write_json(Path(path), {**head, "architectures": rows})
+
+
+def shipped_folder() -> Path:
+    """Where the kit's own truths lie, with the hashes they were shipped with."""
+    # Not `kit.truth` as a package: importing it would import torch.
+    with resources.as_file(resources.files("kit") / "truth") as folder:
+        return folder.resolve()
 
 
 def shipped_truths() -> dict[str, Path]:
     """The truth files in the package, by profile name."""
-    # Not `kit.truth` as a package: importing it would import torch.
-    with resources.as_file(resources.files("kit") / "truth") as folder:
-        return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.json"))}
+
+
+def _check_shipped(path: Path) -> None:
+    sums = path.with_name(SUMS)
+    with storage_errors("read", sums):
+        lines = sums.read_text(encoding="utf-8").splitlines()
+    known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if known.get(path.name) != sha256_of_file(path):
+        raise StorageError(
+            f"{path} is not the file that kit was shipped with",
+            hint="install kit anew; a truth of your own belongs elsewhere, and is named with --truth FILE",
+        )
 
 
 def find_truth(path_or_profile: str) -> Path:
@@ -100,6 +134,43 @@ def find_truth(path_or_profile: str) -> Path:
         names = ", ".join(shipped) or "none"
         raise InputError(f"no truth file {path_or_profile!r}", hint=f"give a path, or the name of a shipped truth: {names}")
     return shipped.get(path_or_profile, Path(path_or_profile))
+
+
+@dataclass(frozen=True)
+class KnownTruth:
+    """A truth and its file."""
+
+    path: Path
+    truth: Truth
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def misfit(truth: Truth, here: MadeWith) -> str:
+    """Why a truth says nothing about a run, in words that follow its name; empty where it fits."""
+    made = truth.made_with
+    if made is None:
+        return "does not say with which search space and data it was made"
+    known = here.named_by(truth.provenance.get("data_fingerprint"), made.source, made.classes)
+    differences = " and ".join(made.differences(known))
+    return differences and f"was made with {differences}"
+
+
+def truth_for(profile: str, here: MadeWith) -> KnownTruth:
+    """The shipped truth that may judge a run without anybody naming it: the one that was made with what the run has.
+
+    Raises `InputError` saying why there is none: what is other about the truth of `profile`, if one of that name is shipped.
+    """
+    shipped = {name: KnownTruth(path, load_truth(path)) for name, path in shipped_truths().items()}
+    reasons = {}
+    for name, each in shipped.items():
+        reason = misfit(each.truth, here)
+        if not reason:
+            return each
+        reasons[name] = f"the truth {each.name} {reason}"
+    raise InputError(reasons.get(profile, f"no truth is shipped for profile {profile}"), hint=NAME_A_TRUTH)
 
 
 def _parse_truth(document: dict[str, Any], source: str) -> Truth:
@@ -123,7 +194,8 @@ def _parse_truth(document: dict[str, Any], source: str) -> Truth:
         raise InputError(f"{source}: every architecture needs the same number of seeds under 'accuracies'")
     if losses and [len(row) for row in losses] != [len(row) for row in accuracies]:
         raise InputError(f"{source}: 'losses' need one value per seed for every architecture, or must be absent from all")
-    return Truth(tuple(codes), tuple(accuracies), tuple(losses) or None, profile, provenance)
+    made_with = MadeWith.from_json(document["made_with"], source) if "made_with" in document else None
+    return Truth(tuple(codes), tuple(accuracies), tuple(losses) or None, profile, provenance, made_with)
 
 
 def _parse_numbers(row: dict[str, Any], key: str, where: str) -> tuple[float, ...]:

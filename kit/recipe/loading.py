@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -11,12 +11,12 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from kit.errors import InputError
-from kit.files import storage_errors, write_bytes
-from kit.methods import METHODS, Phase, settings_model
+from kit.files import read_toml, require_suffix, storage_errors, write_bytes
+from kit.methods import IMPORTS, METHODS, Phase, settings_model
 from kit.recipe.models import Recipe
 from kit.recipe.profile import Profile
 
-NOT_INHERITED = ("paper",)
+NOT_INHERITED = ("paper", "published_epochs")
 """What a recipe says about itself alone: the paper reports on it, not on those that extend it."""
 M = TypeVar("M", bound=BaseModel)
 
@@ -50,34 +50,38 @@ def profile_path(name: str) -> Path:
 
 def read_files(kind: type[BaseModel], name: str) -> list[tuple[Path, dict[str, Any]]]:
     """A recipe's or profile's file and those it extends, the outermost first, as they are written but for `extends`."""
-    return _chain(recipe_path(name)) if kind is Recipe else [(path := profile_path(name), _read_toml(path))]
+    find = recipe_path if kind is Recipe else profile_path
+    return _chain(find(name), find)
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Iterable[str] = (), *, imports: bool = False) -> Recipe:
     """Read a recipe by name or path, apply `key=value` overrides, validate; all problems in one `InputError`.
 
-    Phases are addressed by name: `phases.D1.epochs=3`.
+    Phases are addressed by name: `phases.D1.epochs=3`. Only with `imports` are methods from outside the kit imported; else
+    what is their own in a phase is kept as it stands (`ForeignPhase`).
     """
-    path = recipe_path(name)
-    document = reduce(extended, (document for _, document in _chain(path)))
-    for key, value in map(parse_override, overrides):
-        _override(document, key, value, Recipe, path)
-    return _validate(Recipe, document, path)
+    return _load(Recipe, name, overrides, imports=imports)
 
 
 def load_profile(name: str, overrides: Iterable[str] = ()) -> Profile:
     """Read a profile by name or path, apply `key=value` overrides, validate; all problems in one `InputError`."""
-    path = profile_path(name)
-    document = _read_toml(path)
+    return _load(Profile, name, overrides)
+
+
+def _load(kind: type[M], name: str, overrides: Iterable[str], *, imports: bool = False) -> M:
+    files = read_files(kind, name)
+    path = files[-1][0]
+    document = reduce(extended, (document for _, document in files))
     for key, value in map(parse_override, overrides):
-        _override(document, key, value, Profile, path)
-    return _validate(Profile, document, path)
+        _override(document, key, value, path)
+    return _validate(kind, document, path, {IMPORTS: imports})
 
 
 def copy_recipe(name: str, destination: Path) -> Path:
     """Copy a recipe file so that a user can edit it; never overwrites. Returns the new path."""
     source = recipe_path(name)
     target = destination / source.name if destination.is_dir() else destination
+    require_suffix(target, ".toml")
     if target.exists():
         raise InputError(f"{target} exists already", hint="choose another name, or remove it first")
     with storage_errors("read", source):
@@ -108,15 +112,6 @@ def _find(name: str, folder: Path, names: list[str], kind: str) -> Path:
     near = difflib.get_close_matches(name, names, 1)
     hint = (f"did you mean {near[0]}? " if near else "") + f"there are: {', '.join(names)}; or give a path to a .toml file"
     raise InputError(f"there is no {kind} named {name!r}", hint=hint)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    with storage_errors("read", path):
-        data = path.read_bytes()
-    try:
-        return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
 
 
 def extended(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,28 +152,29 @@ def _name(phase: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """A recipe's file and those it extends, the outermost first, without the key `extends`."""
+def _chain(path: Path, find: Callable[[str], Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """A file and those it extends, the outermost first, without the key `extends`; a name that is not beside is shipped."""
+    what = "recipe" if find is recipe_path else "profile"
     files: list[tuple[Path, dict[str, Any]]] = []
     while True:
-        document = _read_toml(path)
+        document = read_toml(path)
         files.insert(0, (path, document))
         parent = document.pop("extends", None)
         if parent is None:
             return files
         if not isinstance(parent, str):
-            raise InputError(f"{path}: extends: expected the name of a recipe, found {parent!r}")
+            raise InputError(f"{path}: extends: expected the name of a {what}, found {parent!r}")
         beside = path.parent / f"{parent}.toml"
-        above = beside if beside.is_file() else recipe_path(parent)
+        above = beside if beside.is_file() else find(parent)
         if any(above.samefile(each) for each, _ in files):
             names = " -> ".join(each.stem for each in (*(each for each, _ in reversed(files)), above))
             raise InputError(
-                f"{path}: extends: the chain of recipes does not end: {names}", hint="a recipe must not extend itself"
+                f"{path}: extends: the chain of {what}s does not end: {names}", hint=f"a {what} must not extend itself"
             )
         path = above
 
 
-def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseModel], path: Path) -> None:
+def _override(document: dict[str, Any], key: str, value: Any, path: Path) -> None:
     *parents, last = key.split(".")
     target: Any = document
     for part in parents:
@@ -202,10 +198,10 @@ def _override(document: dict[str, Any], key: str, value: Any, model: type[BaseMo
     target[last] = value
 
 
-def _validate(model: type[M], document: Mapping[str, Any], path: Path) -> M:
+def _validate(model: type[M], document: Mapping[str, Any], path: Path, context: Mapping[str, bool]) -> M:
     try:
         # JSON mode, because strict models then take arrays for tuples and nothing else is converted.
-        return model.model_validate_json(json.dumps(document, default=str))
+        return model.model_validate_json(json.dumps(document, default=str), context=dict(context))
     except ValidationError as error:
         problems = [_explain(problem, document, model) for problem in _causes(error)]
         raise InputError(f"{path}: " + f"\n{path}: ".join(problems)) from error

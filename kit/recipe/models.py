@@ -95,11 +95,13 @@ class PaperFigure(Strict):
 class Recipe(Strict):
     """A named sequence of phases."""
 
-    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "description", "paper"})
+    outside_keys: ClassVar[frozenset[str]] = frozenset({"title", "description", "paper", "published_epochs"})
     name: Name
     title: str
     description: str = ""
     paper: PaperFigure | None = None
+    published_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Epochs that the source spent on the supernet, where it says so: here every recipe has the budget of APS."""
     optimizer: OptimizerSettings = OptimizerSettings()
     partition: Partition | None = None
     phases: Annotated[tuple[AnyPhase, ...], Field(min_length=1)]

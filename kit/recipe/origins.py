@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from kit.recipe.loading import extended, load_profile, load_recipe, parse_override, read_files
 from kit.recipe.models import Recipe
 from kit.recipe.profile import Profile
@@ -59,7 +57,7 @@ def _settings(model: Recipe | Profile, name: str, overrides: Sequence[str]) -> l
     given = tuple(f"{key}." for key, _ in parsed) + tuple(
         f"phases.{value}." for key, value in parsed if key.endswith(".name")
     )
-    found = ((key, value) for key, value in _leaves(_dump(model)) if value is not None)
+    found = ((key, value) for key, value in leaves(model.model_dump(mode="json")) if value is not None)
     return [
         Setting(key, value, OVERRIDE if f"{key}.".startswith(given) else origins.get(key, DEFAULT)) for key, value in found
     ]
@@ -71,26 +69,23 @@ def _origins(files: Iterable[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
     merged: dict[str, Any] = {}
     for path, document in files:
         merged = extended(merged, document)
-        written = dict(_leaves(document))
-        origins = {key: str(path) if key in written else origins[key] for key, _ in _leaves(merged)}
+        written = dict(leaves(document))
+        origins = {key: str(path) if key in written else origins[key] for key, _ in leaves(merged)}
     return origins
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings; phases go by their names."""
     prefix = f"{key}." if key else ""
     if isinstance(value, Mapping):
         for name, inside in value.items():
-            yield from _leaves(inside, f"{prefix}{name}")
+            yield from leaves(inside, f"{prefix}{name}")
     elif _is_named(value):
         for item in value:
-            yield from _leaves(item, f"{prefix}{item['name']}")
+            yield from leaves(item, f"{prefix}{item['name']}")
     else:
         yield key, value
 
 
 def _is_named(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
-
-
-def _dump(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")

@@ -82,6 +82,8 @@ class TruthSettings(Strict):
     architectures: PositiveInt = 24
     seeds: PositiveInt = 3
     epochs: PositiveInt = 3
+    stack: PositiveInt = 1
+    """So many seeds of an architecture are trained as one grouped network: rounding aside the same, in half the time."""
     batch_size: PositiveInt = 128
     learning_rate: Rate = 0.1
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.5

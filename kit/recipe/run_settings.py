@@ -11,7 +11,8 @@ from kit.strict import Strict
 
 OF_TRUTH = frozenset({"name", "resolution", "network", "images", "truth"})
 """What of a profile the stand-alone trainings of a truth depend on."""
-NO_SETTINGS = ("kit", "inputs")
+NO_SETTINGS = ("kit", "inputs", "data_source", "classes")
+"""What else stands there; source and classes follow from the data's fingerprint, and older kits did not write them."""
 BEFORE = {"format": 2, "processes": 1}
 """What holds where a document does not say it: nothing that kits before this key wrote was computed otherwise."""
 FILLERS = {"title": "", "data": "", "num_classes": 1}

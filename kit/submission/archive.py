@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kit.errors import ExitCode, InputError, KitError, StorageError
-from kit.files import fsync_folder, parse_json, storage_errors, write_atomically
+from kit.files import fsync_folder, parse_json, sha256_of_file, storage_errors, write_atomically
 from kit.submission import layout
 from kit.submission.members import LocalMembers, Members, hashes
 
@@ -134,7 +135,6 @@ class Archive(Members):
         return io.BufferedReader(_Window(self._file, entry), 64 * 1024)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> "Archive":
@@ -159,7 +159,9 @@ def unpack_archive(file: Path, folder: Path) -> None:
             if any(folder.iterdir()):
                 raise InputError(f"{folder} is not empty", hint="name a new folder")
         for name in archive.names():
-            _unpack(archive, name, folder / name, listed.get(name))
+            _unpack(archive, name, folder / name)
+            if name in listed and sha256_of_file(folder / name) != listed[name]:
+                raise ArchiveError(f"{name} changed while it was unpacked")
         fsync_folder(folder)
 
 
@@ -179,17 +181,12 @@ def _listed(archive: Archive, file: Path) -> dict[str, str]:
     return sums
 
 
-def _unpack(archive: Archive, name: str, target: Path, sha256: str | None) -> None:
+def _unpack(archive: Archive, name: str, target: Path) -> None:
     with storage_errors("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        digest = hashlib.sha256()
         with os.fdopen(descriptor, "wb") as out, archive.open(name) as source:
-            while chunk := source.read(layout.CHUNK):
-                digest.update(chunk)
-                out.write(chunk)
-        if sha256 is not None and digest.hexdigest() != sha256:
-            raise ArchiveError(f"{name} changed while it was unpacked")
+            shutil.copyfileobj(source, out, layout.CHUNK)
 
 
 class _Window(io.RawIOBase):

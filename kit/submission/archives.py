@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError, KitError
-from kit.files import read_json, storage_errors
+from kit.files import read_json, stamp, storage_errors
 from kit.run_dir import RunDirectory
 from kit.submission import layout
 from kit.submission.archive import Archive
@@ -101,11 +101,9 @@ class ArchiveShelf:
         return Found(tuple(kept), "" if run is None else what_is_missing(run, state))
 
     def _read(self, path: Path) -> ArchiveFile | None:
-        try:
-            status = path.stat()
-        except OSError:
+        version = stamp(path)
+        if not any(version):
             return None
-        version = (status.st_mtime_ns, status.st_size)
         known = self._known.get(path)
         return known if known is not None and known.version == version else read_archive(path, version)
 
@@ -214,7 +212,8 @@ def _exports(index: Any) -> Iterator[Export]:
 
 def require_archive(path: Path) -> Path:
     """The absolute path of a file that the user named. Raises `KitError` when it cannot be opened."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a file", hint="name the .tar file itself")
-    with storage_errors("read", path), path.open("rb"):
-        return path.resolve()
+    with storage_errors("read", path):
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file", hint="name the .tar file itself")
+        with path.open("rb"):
+            return path.resolve()

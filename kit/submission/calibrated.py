@@ -1,7 +1,6 @@
 """Sub-networks as people take them home: extracted, calibrated as the evaluator does, a plain timm state dict."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from timm.models.resnet import ResNet
@@ -13,16 +12,6 @@ from kit.results import Counts
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.weights import save_weights
-
-
-@dataclass(frozen=True)
-class CalibratedSubnet:
-    """A plain timm `ResNet` on the CPU, in eval mode, with its score on the validation images."""
-
-    architecture: Architecture
-    network: ResNet
-    correct: int
-    images: int
 
 
 def allowed_difference(images: int, *, same_environment: bool, exact_precision: bool) -> int:
@@ -43,11 +32,12 @@ def calibrate_as_scored(
     *,
     recorded: Counts | None,
     same_environment: bool = True,
-) -> CalibratedSubnet:
+) -> tuple[ResNet, Counts]:
     """Extract and calibrate one sub-network, and make sure that it scores what the sweep recorded for it.
 
-    `recorded` (correct, images) may be None for an architecture that was never scored. Raises `StorageError` when the
-    score differs by more than `allowed_difference`: the weights or images are then not those of the recorded score.
+    Returns a plain timm `ResNet` on the CPU, in eval mode, and its score. `recorded` may be None for an architecture that
+    was never scored. Raises `StorageError` when the score differs by more than `allowed_difference`: the weights or images
+    are then not those of the recorded score.
     """
     network = calibrated_subnet(supernet, architecture, images)
     correct, total = count_correct(network, images)
@@ -59,10 +49,10 @@ def calibrate_as_scored(
                 f"(a difference of {allowed} would be accepted)",
                 hint="score the run again with `kit evaluate RUN --fresh`, with these versions and threads",
             )
-    return CalibratedSubnet(architecture, network.cpu(), correct, total)
+    return network.cpu(), (correct, total)
 
 
-def save_calibrated(subnet: CalibratedSubnet, path: Path) -> None:
+def save_calibrated(network: ResNet, architecture: Architecture, score: Counts, path: Path) -> None:
     """Write the state dict as `.safetensors`; equal weights give equal bytes."""
-    note = {"code": subnet.architecture.code, "correct": subnet.correct, "images": subnet.images, "kit": __version__}
-    save_weights(subnet.network, path, extra=note)
+    correct, images = score
+    save_weights(network, path, extra={"code": architecture.code, "correct": correct, "images": images, "kit": __version__})

@@ -6,18 +6,20 @@ The builder writes them and the checker makes them again, so none of them can sa
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 from kit import __version__
 from kit.costs import pool_costs
-from kit.errors import StorageError
+from kit.errors import InputError, StorageError
 from kit.events import from_line
 from kit.figures.plot import Plot
 from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
 from kit.files import parse_json, sha256_of_file, storage_errors
 from kit.rank_report import TRUTH_HASH, RankReport
-from kit.ranking.truth_file import load_truth, shipped_truths
+from kit.ranking.made_with import MadeWith
+from kit.ranking.truth_file import KnownTruth, truth_for
 from kit.ranking.words import HEADER, describe, table
 from kit.recipe import Profile
 from kit.submission import layout
@@ -69,6 +71,12 @@ def parse_profile(members: Members) -> Profile:
         return Profile.model_validate_json(json.dumps(profile, allow_nan=False))
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{layout.RESOLVED} holds no valid profile: {str(error)[:200]}") from error
+
+
+def fitting_truth(members: Members) -> KnownTruth:
+    """The shipped truth that may judge this run. Raises `InputError` saying why there is none."""
+    profile = parse_profile(members)
+    return truth_for(profile.name, MadeWith.of_run(profile, members.json(layout.RESOLVED)))
 
 
 def make_readme(members: Members) -> bytes:
@@ -128,22 +136,30 @@ def plots_of_run(members: Members, history: History | None = None) -> dict[str, 
         document = members.json(layout.RANK)
         report = RankReport.from_json(document)
         plots["rank"] = rank_plot(report)
-        truth = shipped_truths().get(profile.name)
-        # A run may be older than the truth that this kit ships.
-        named = truth is not None and document.get(TRUTH_HASH) in (None, sha256_of_file(truth))
-        joined = join(scores, load_truth(truth)) if truth is not None and named else None
+        joined = None
+        with suppress(InputError):
+            truth = fitting_truth(members)
+            # A run may be older than the truth that this kit ships.
+            if document.get(TRUTH_HASH) in (None, sha256_of_file(truth.path)):
+                joined = join(scores, truth.truth)
         if joined is not None and joined.codes:
             plots["predicted-true"] = truth_plot(joined.predictions, list(joined.truth.means.values()), report.predictions)
     return {f"{layout.FIGURES}{name}.svg": plot for name, plot in plots.items()}
 
 
 def _rank_section(members: Members) -> str:
+    try:
+        fitting_truth(members)
+        doubt = ""
+    except InputError as error:
+        doubt = f"{error}.\n"
     if layout.RANK not in members:
-        return ""
+        return f"\n## How it ranks\n\nIt was not ranked: {doubt}" if doubt else ""
     report = RankReport.from_json(members.json(layout.RANK))
     rows = "\n".join(f"| {' | '.join(row)} |" for row in (HEADER, ["---"] * len(HEADER), *table(report)))
     intro = "Against architectures that were also trained alone:"
-    return f"\n## How it ranks\n\n{intro}\n\n{rows}\n\n{describe(report)}\n"
+    doubt = doubt and f"\nDo not trust these figures: {doubt}"
+    return f"\n## How it ranks\n\n{intro}\n\n{rows}\n\n{describe(report)}\n{doubt}"
 
 
 def _render(template: str, values: Mapping[str, object]) -> bytes:

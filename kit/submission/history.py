@@ -52,7 +52,6 @@ class History:
         return history
 
     def add(self, event: Event) -> None:
-        """Digest one event."""
         match event:
             case events.StepDone():
                 self._add_step(event)

@@ -16,6 +16,7 @@ import torch
 from onnx import ModelProto, NodeProto, helper, shape_inference
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kit import __version__
 from kit.costs import layers
@@ -139,14 +140,9 @@ def describe_graph(*, resolution: int, num_classes: int) -> dict[str, Any]:
 
 
 def _fold(owner: nn.Module, conv_name: str, bn_name: str) -> None:
-    conv, bn = getattr(owner, conv_name), getattr(owner, bn_name)
-    assert isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d) and conv.bias is None
-    assert bn.running_mean is not None and bn.running_var is not None
     # In float64, so that the one rounding is that of the result.
-    scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
-    bias = bn.bias.double() - bn.running_mean.double() * scale
-    conv.weight.data = (conv.weight.double() * scale.view(-1, 1, 1, 1)).float()
-    conv.bias = nn.Parameter(bias.float(), requires_grad=False)
+    conv, bn = getattr(owner, conv_name).double(), getattr(owner, bn_name).double()
+    setattr(owner, conv_name, fuse_conv_bn_eval(conv, bn).float())
     setattr(owner, bn_name, nn.Identity())
 
 

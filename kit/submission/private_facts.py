@@ -8,13 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from kit.events import UnknownEvent, from_line
-from kit.recipe import Profile, Recipe, to_toml
+from kit.recipe import Profile, to_toml
 from kit.submission import layout
 
 ENVIRONMENT_KEYS = ("python", "implementation", "system", "machine", "byteorder", "packages", "compute")
 RESOLVED_KEYS = (
-    "kind", "recipe", "profile", "seed", "data_fingerprint", "pool_fingerprint", "weights_sha256", "processes", "kit",
-    "inputs",
+    "kind", "recipe", "profile", "seed", "data_fingerprint", "data_source", "classes", "pool_fingerprint",
+    "weights_sha256", "processes", "kit", "inputs",
 )  # fmt: skip
 INPUT_KEYS = ("data", "pool", "weights")
 HIDDEN = "(path)"
@@ -58,11 +58,6 @@ def clean_resolved(resolved: dict[str, Any]) -> dict[str, Any]:
 def clean_profile(profile: Profile) -> bytes:
     """`recipe/profile.toml`: every setting, and the data's name without its place."""
     return to_toml(profile.model_copy(update={"data": clean_data_spec(profile.data)})).encode()
-
-
-def clean_recipe(recipe: Recipe) -> bytes:
-    """`recipe/recipe.toml`: every setting as this version writes it, which may know more of them than the run's did."""
-    return to_toml(recipe).encode()
 
 
 def clean_data_spec(spec: str) -> str:

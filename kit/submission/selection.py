@@ -5,26 +5,18 @@ from dataclasses import dataclass
 
 from kit import costs
 from kit.pool import Pool
-from kit.results import Counts
-from kit.search_space import Architecture, Scale
+from kit.results import Counts, Score
+from kit.search_space import Scale
 
 DEFAULT_PARETO = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Score):
     """A pool entry with its score and its cost."""
 
     name: str
-    architecture: Architecture
-    correct: int
-    images: int
     macs: int
-
-    @property
-    def accuracy(self) -> float:
-        """Top-1, a fraction."""
-        return self.correct / self.images
 
     @property
     def code(self) -> str:
@@ -35,7 +27,7 @@ def scored_entries(pool: Pool, counts: Iterable[Counts], scale: Scale) -> list[S
     """A pool with its counts, in its order, and what each entry costs."""
     macs = costs.pool_costs(pool.codes, scale).macs.tolist()
     rows = zip(pool, counts, macs, strict=True)
-    return [Scored(name, architecture, *count, cost) for (name, architecture), count, cost in rows]
+    return [Scored(architecture, *count, name, cost) for (name, architecture), count, cost in rows]
 
 
 Selections = dict[str, list[Scored]]

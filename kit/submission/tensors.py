@@ -115,9 +115,7 @@ def prefixes(members: int) -> list[str]:
 
 def norm_of(conv: str) -> str:
     """The name of the batch norm that follows a convolution."""
-    return (
-        conv.removesuffix("downsample.0") + "downsample.1" if conv.endswith("downsample.0") else conv.replace("conv", "bn")
-    )
+    return conv.replace("downsample.0", "downsample.1").replace("conv", "bn")
 
 
 def folded(

@@ -199,10 +199,6 @@ class _Interpreter:
             raise _RefusedError("it appends to something that is no list")
         target.extend(items)
 
-    def set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.set_items([key, value])
-
     def remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
 
@@ -266,7 +262,7 @@ _HANDLERS: dict[str, _Handler] = {
     "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "DICT": lambda machine, _: machine.new_dict(),
-    "SETITEM": lambda machine, _: machine.set_item(),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda machine, index: machine.remember(index)),
     "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),

@@ -18,9 +18,11 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor], *, statistics: Lite
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None if statistics == "average" else statistics
     network.train()
-    for images in batches:
+    for number, images in enumerate(batches, 1):
+        for layer in layers:
+            # What a momentum of None comes to, but torch would ask the device for the number of batches, layer by layer.
+            layer.momentum = 1 / number if statistics == "average" else statistics
         network(images)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

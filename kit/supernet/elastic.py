@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from kit.costs import IN_CHANNELS
 from kit.search_space import RESNET48, SLOTS, Architecture, SearchSpace, Stem
-from kit.supernet.slicing import leading_slice
+from kit.supernet.slicing import leading_entries, leading_slice
 
 
 def elastic_conv(conv: nn.Conv2d, x: Tensor, out_channels: int) -> Tensor:
@@ -26,16 +26,9 @@ def elastic_batch_norm(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
     assert bn.running_mean is not None and bn.running_var is not None and bn.momentum is not None
     if bn.training and bn.num_batches_tracked is not None:
         bn.num_batches_tracked.add_(1)
-    return F.batch_norm(
-        x,
-        bn.running_mean[:channels],
-        bn.running_var[:channels],
-        bn.weight[:channels],
-        bn.bias[:channels],
-        bn.training,
-        bn.momentum,
-        bn.eps,
-    )
+    statistics = leading_entries(bn.running_mean, channels), leading_entries(bn.running_var, channels)
+    scale, shift = leading_entries(bn.weight, channels), leading_entries(bn.bias, channels)
+    return F.batch_norm(x, *statistics, scale, shift, bn.training, bn.momentum, bn.eps)
 
 
 class ElasticBasicBlock(BasicBlock):  # type: ignore[misc]

@@ -26,7 +26,6 @@ class FewShotSupernet(nn.Module):
         return cls([copy.deepcopy(supernet) for _ in cells], cells)
 
     def cell_of(self, architecture: Architecture) -> int:
-        """Index of the cell that owns an architecture."""
         for index, cell in enumerate(self.cells):
             if cell.owns(architecture):
                 return index

@@ -1,10 +1,14 @@
 """Architectures by common prefix: what can be computed once for all that begin alike."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from kit.costs import IN_CHANNELS, layers
 from kit.search_space import Architecture, Scale
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,17 +53,19 @@ def pieces(architecture: Architecture) -> list[Piece]:
 
 def families(children: Iterable[Piece]) -> list[list[Piece]]:
     """Siblings at the same place of the network: they differ in width alone, so they can share their first convolutions."""
-    groups: dict[tuple[int, int], list[Piece]] = {}
-    for piece in children:
-        groups.setdefault((piece.stage, piece.block), []).append(piece)
-    return list(groups.values())
+    return list(grouped(children, lambda piece: (piece.stage, piece.block)).values())
 
 
 def by_mid(family: Iterable[Piece]) -> dict[int, list[Piece]]:
     """Siblings by inner width: those that agree in it differ in how many channels of the same output they keep."""
-    groups: dict[int, list[Piece]] = {}
-    for piece in family:
-        groups.setdefault(piece.mid_channels, []).append(piece)
+    return grouped(family, lambda piece: piece.mid_channels)
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Items with the same key together, in the order of their first."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 

@@ -1,10 +1,14 @@
 """Sub-networks taken out of a supernet: plain timm `ResNet`s that need nothing of the kit."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-from timm.models import register_model
+from timm.models import load_pretrained, register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
+from kit.costs import IN_CHANNELS
 from kit.recipe import load_profile
 from kit.search_space import RESNET48, Architecture, SearchSpace
 from kit.supernet.elastic import ElasticResNet, initialise, shape_like
@@ -50,23 +54,32 @@ def resnet48_subnet(
     pretrained: bool = False,
     *,
     code: str,
-    space: SearchSpace | None = None,
+    space: SearchSpace | dict[str, Any] | None = None,
     profile: str | None = None,
     num_classes: int | None = None,
+    pretrained_cfg: Mapping[str, Any] | None = None,
+    pretrained_model_args: Mapping[str, Any] | None = None,
     **kwargs: object,
 ) -> nn.Module:
     """`timm.create_model("resnet48_subnet", code="1252...")`: the static network of a code.
 
-    What the digits mean and how many classes there are say `space` and `num_classes`, else `profile` (a name or a TOML
-    file), else the challenge.
+    What the digits mean and how many classes there are say `space` (also as its JSON) and `num_classes`, else `profile` (a
+    name or a TOML file), else the challenge. `timm.create_model("local-dir:DIR", pretrained=True)` gives the network of a
+    folder that `kit export hub` wrote; another `num_classes` gives it a new head.
     """
+    config = dict(pretrained_cfg) if isinstance(pretrained_cfg, Mapping) else {}
     unknown = {key for key, value in kwargs.items() if value not in (None, {}, False)}
-    if pretrained or unknown:
+    if (pretrained and config.get("source") != "local-dir") or unknown:
         expected = "code, profile, space and num_classes"
         raise TypeError(f"resnet48_subnet takes {expected}; unexpected: {sorted(unknown) or 'pretrained'}")
     chosen = load_profile(profile or "imagenet")
-    space = space or chosen.search_space
-    network: nn.Module = build_subnet(space.parse(code), space, num_classes or chosen.num_classes)
+    space = SearchSpace.from_json(space) if isinstance(space, dict) else space or chosen.search_space
+    classes = num_classes or config.get("num_classes") or chosen.num_classes
+    network: nn.Module = build_subnet(space.parse(code), space, classes)
+    for name in ("pretrained_cfg", "default_cfg") if config else ():  # where timm looks for sizes and colours
+        setattr(network, name, config)
+    if pretrained:
+        load_pretrained(network, config, num_classes=classes, in_chans=IN_CHANNELS)
     return network
 
 

@@ -86,9 +86,7 @@ def read_weights_file(path: Path, *, sha256: str | None = None, key: str | None 
             arrays = read_pdparams(data, source=str(path), key=key, note=note)
             return WeightsFile({name: torch.from_numpy(array) for name, array in arrays.items()})
         case WeightsFormat.SAFETENSORS:
-            found = _parse_safetensors(data, path)
-            state = find_state(found, torch.is_tensor, source=str(path), key=key, note=note) if found else found
-            return WeightsFile(state, _header_metadata(data, path))
+            return _parse_safetensors(data, path, key, note)
         case WeightsFormat.PTH:
             return _parse_pth(data, path, key, note)
 
@@ -109,17 +107,6 @@ def write_weights_file(path: Path, content: WeightsFile, file_format: WeightsFor
             write_bytes(path, buffer.getvalue())
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """What the kit noted in a `.safetensors` file, read from its header alone; empty for files of others."""
-    with storage_errors("read", path), path.open("rb") as file:
-        length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
-        if length > path.stat().st_size:
-            raise StorageError(f"{path} is damaged or not a .safetensors file", hint=DAMAGED_HINT)
-        file.seek(0)
-        data = file.read(HEADER_LENGTH_BYTES + length)
-    return _header_metadata(data, path)
-
-
 def format_of(path: Path) -> WeightsFormat:
     """The format that a file's suffix names. Raises `InputError` for others."""
     suffix = path.suffix.lower().removeprefix(".")
@@ -132,19 +119,16 @@ def format_of(path: Path) -> WeightsFormat:
         raise InputError(f"{path} has no suffix of a weights file", hint=f"name it by its format: {known}") from None
 
 
-def _parse_safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
+def _parse_safetensors(data: bytes, path: Path, key: str | None, note: Note) -> WeightsFile:
     try:
         tensors: dict[str, Tensor] = load_safetensors(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise StorageError(f"{path} is damaged or not a .safetensors file: {error}", hint=DAMAGED_HINT) from error
-    return tensors
-
-
-def _header_metadata(data: bytes, path: Path) -> dict[str, Any]:
+    state = find_state(tensors, torch.is_tensor, source=str(path), key=key, note=note) if tensors else tensors
+    # It was parsed by now, so it is there and has texts for values.
     length = int.from_bytes(data[:HEADER_LENGTH_BYTES], "little")
     header = parse_json(data[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length], source=f"the header of {path}")
-    notes = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return _parse_metadata(notes.get(METADATA_KEY, "{}") if isinstance(notes, dict) else "{}", path)
+    return WeightsFile(state, _parse_metadata(header.get("__metadata__", {}).get(METADATA_KEY, "{}"), path))
 
 
 def _parse_metadata(text: object, path: Path) -> dict[str, Any]:

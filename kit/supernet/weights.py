@@ -7,22 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.errors import InputError, StorageError
+from kit.errors import InputError, StorageError, some
 from kit.recipe import load_recipe
 from kit.search_space import RESNET48, SearchSpace
 from kit.supernet.elastic import ElasticResNet
 from kit.supernet.few_shot import FewShotSupernet
 from kit.supernet.nesting import Note, silent
-from kit.supernet.tensor_files import (
-    WeightsFile,
-    WeightsFormat,
-    format_of,
-    read_metadata,
-    read_weights_file,
-    write_weights_file,
-)
+from kit.supernet.tensor_files import WeightsFile, WeightsFormat, format_of, read_weights_file, write_weights_file
 
-__all__ = ["export_weights", "format_of", "load_supernet", "load_weights", "read_metadata", "save_weights", "sse34_cells"]
+__all__ = ["export_weights", "format_of", "load_supernet", "load_weights", "save_weights", "sse34_cells"]
 
 FORMAT_VERSION = 1
 DEFAULT_CLASSES = 1000
@@ -189,7 +182,8 @@ def _check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], pa
     unexpected = sorted(name for name in found if name not in expected)
     if not missing and not unexpected:
         return
-    parts = [f"{_some(names)} {what}" for names, what in ((missing, "missing"), (unexpected, "unexpected")) if names]
+    told = ((missing, "missing"), (unexpected, "unexpected"))
+    parts = [f"{some([name[:80] for name in names], 3)} {what}" for names, what in told if names]
     # The network's counters stand in for those a file lacks, so they say nothing about the file.
     here, there = (_member_count(name for name in names if not name.endswith(COUNTER)) for names in (expected, found))
     hint = "is it the state dict of this network? Names must be timm's (conv1.weight, layer1.0.conv1.weight, ..., fc.bias)"
@@ -208,7 +202,3 @@ def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], p
     shapes = f"has the shape {tuple(found[first].shape)}, expected {tuple(expected[first].shape)}{more}"
     differs = "number of classes" if all(".fc." in f".{name}" for name in wrong) else "search space"
     raise InputError(f"{path}: {first} {shapes}", hint=f"the {differs} differs: {PROFILE_HINT}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(name[:80] for name in names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

@@ -1,11 +1,13 @@
 """What a step trains: the target and weight of each path, in an order in which what they depend on is known."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kit.errors import InputError, KitError
 from kit.methods import Path
 
 
@@ -88,3 +90,27 @@ def _needs(path: Path) -> frozenset[int]:
     given = () if path.factor is None else path.factor.given
     source = () if path.source is None else (path.source,)
     return frozenset((*given, *source))
+
+
+def checked(kind: Any, file: str) -> type[Objective]:
+    """An objective from outside the kit, whose answers are believed only where a step can use them.
+
+    Raises `InputError` naming its `file` where it is no `Objective`, fails, or gives no single number with a gradient.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Objective)):
+        raise InputError(f"{file}: Objective must be a kit.training.objective.Objective (found {kind!r})")
+
+    class Checked(kind):  # type: ignore[misc]
+        def loss(self, path: Path, logits: Tensor, cross_entropy: Tensor) -> Tensor:
+            try:
+                loss = super().loss(path, logits, cross_entropy)
+            except KitError:
+                raise
+            except Exception as error:
+                raise InputError(f"{file}: loss(...) failed: {type(error).__name__}: {error}") from error
+            if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad):
+                found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+                raise InputError(f"{file}: loss(...) returned {found}, not one number with a gradient")
+            return loss
+
+    return Checked

@@ -10,6 +10,7 @@ them.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from kit.methods import Path
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.elastic import precision
-from kit.supernet.prefix import PathTree, Piece, grow
+from kit.supernet.prefix import PathTree, Piece, grouped, grow
 from kit.supernet.slicing import gradients_into_slices
 from kit.training.objective import Objective
 
@@ -47,7 +48,7 @@ def shared_backward(
         for member, positions in _ready_first(groups, lambda group: group[1], step):
             tree = grow((position, paths[position].architecture) for position in positions)
             shared = _SharedStep(network, member, images, autocast, step)
-            with torch.set_grad_enabled(trained):
+            with torch.set_grad_enabled(trained), gradients_into_slices():
                 for piece, subtree in shared.branches(tree):
                     assert piece is not None, "a path is more than nothing"
                     (shared.train if trained else shared.measure)(piece, subtree, images)
@@ -66,6 +67,11 @@ class _SharedStep:
     images: Tensor
     autocast: torch.dtype | None
     objective: Objective
+
+    @cached_property
+    def blocks(self) -> list[list[nn.Module]]:
+        """Of every stage; looking them up in the network takes longer."""
+        return [list(stage) for stage in self.member.stages]
 
     def train(self, piece: Piece, tree: PathTree, x: Tensor) -> None:
         """Run everything below `x`, its gradient into `x.grad` (if it wants one) and the weights' `.grad`."""
@@ -100,11 +106,10 @@ class _SharedStep:
         return _ready_first([*ends, *tree.children.items()], lambda branch: _positions(branch[1]), self.objective)
 
     def _forward(self, piece: Piece, x: Tensor) -> Tensor:
-        with precision(x.device, self.autocast), gradients_into_slices():
+        with precision(x.device, self.autocast):
             if piece.stage < 0:
                 return self.member.forward_stem(x, piece.out_channels)
-            block = self.member.stages[piece.stage][piece.block]
-            result: Tensor = block(x, piece.mid_channels, piece.out_channels)
+            result: Tensor = self.blocks[piece.stage][piece.block](x, piece.mid_channels, piece.out_channels)
             return result
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -147,7 +152,5 @@ def _by_member(
     if isinstance(network, ElasticResNet):
         return [(network, positions)]
     assert isinstance(network, FewShotSupernet), f"cannot share prefixes in a {type(network).__name__}"
-    groups: dict[int, list[int]] = {}
-    for position in positions:
-        groups.setdefault(network.cell_of(paths[position].architecture), []).append(position)
-    return [(network.member_of(paths[group[0]].architecture), group) for group in groups.values()]
+    groups = grouped(positions, lambda position: network.member_of(paths[position].architecture))
+    return list(groups.items())

@@ -22,6 +22,8 @@ from kit.training.separate_step import separate_backward
 
 LOWER_RATE = "the last checkpoint is kept; try a lower rate (--set profile.training.learning_rate_factor=...)"
 
+TEACHER = "; or the teacher's outputs are not finite: check the pretrained weights"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseSettings:
@@ -48,7 +50,7 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRunner:
-    """Computes the gradients of one step on a batch."""
+    """Computes the gradients of one step on a batch, and never waits for the device."""
 
     network: nn.Module
     data: Data
@@ -60,7 +62,7 @@ class StepRunner:
     objective: type[Objective] = Objective
 
     def backward(self, batch: Batch, paths: list[Path]) -> Tensor:
-        """Add the step's gradient to `.grad`; returns each path's cross-entropy, `(paths,)`."""
+        """Add the step's gradient to `.grad`; returns each path's cross-entropy, `(paths,)`: nan if the teacher is."""
         images = self.prepare(batch.images)
         labels = batch.labels.to(self.hardware.device, non_blocking=True)
         teacher_logits = None
@@ -68,10 +70,8 @@ class StepRunner:
             assert self.teacher is not None, "distillation needs a teacher"
             with torch.no_grad():
                 teacher_logits = self.teacher.eval()(images)
-            if not torch.isfinite(teacher_logits).all():
-                raise TrainingStoppedError("the teacher's logits are not finite", hint="check the pretrained weights")
         backward = shared_backward if self.shared else separate_backward
-        return backward(
+        losses = backward(
             self.network,
             images,
             labels,
@@ -80,6 +80,10 @@ class StepRunner:
             autocast=self.hardware.autocast,
             objective=self.objective,
         )
+        if teacher_logits is None:
+            return losses
+        # No reported loss learns from the teacher, and asking here whether its logits are finite would make the host wait.
+        return torch.where(torch.isfinite(teacher_logits).all(), losses, torch.nan)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Decoded images as the network wants them: `uint8 (N, 3, H, W) -> float32`, normalised, on the device."""
@@ -138,8 +142,7 @@ def _train_step(
     """One optimizer step, not timed yet, and whether any process wants to `stop`; `rate` is the phase's first."""
     paths, rate = sampler.paths(step), sampler.learning_rate(step, rate)
     optimizer.prepare(rate, sampler.momentum_group(step))
-    mean_losses, stopping = runner.hardware.group.average(runner.network, runner.backward(batch, paths), stop)
-    losses = mean_losses.tolist()
+    losses, stopping = runner.hardware.group.average(runner.network, runner.backward(batch, paths), stop)
     check_finite(losses, paths, sampler.settings.name, step)
     optimizer.step()
     done = StepDone(
@@ -176,7 +179,7 @@ def check_finite(losses: list[float], paths: list[Path], phase: str, step: int) 
         if not math.isfinite(loss):
             raise TrainingStoppedError(
                 f"phase {phase}, step {step}: the loss of {path.architecture} is {loss}; nothing was updated",
-                hint=LOWER_RATE,
+                hint=LOWER_RATE + (TEACHER if any(each.distillation and each.source is None for each in paths) else ""),
             )
 
 

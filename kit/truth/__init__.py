@@ -1,6 +1,6 @@
 """Truth: accuracies of architectures trained alone. Training of supernets never imports this package."""
 
-from kit.truth.parallel import BenchSettings, Unit, train_units
+from kit.truth.parallel import Unit, train_units
 from kit.truth.standalone import StandaloneScore, train_alone
 
-__all__ = ["BenchSettings", "StandaloneScore", "Unit", "train_alone", "train_units"]
+__all__ = ["StandaloneScore", "Unit", "train_alone", "train_units"]

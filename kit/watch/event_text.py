@@ -21,6 +21,8 @@ def describe(event: Event) -> str:
             return f"scored {event.code}: {accuracy:.4f} ({event.done:,} of {event.subnets:,})"
         case events.TrainingDone():
             return f"{event.phase} {event.step + 1:,}: {event.code} seed {event.seed}, accuracy {event.accuracy:.4f}"
+        case events.BatchScored():
+            return f"{event.phase} {event.step:,}: best so far {event.best}: {event.accuracy:.4f}"
         case events.CandidateReplaced():
             return f"{event.phase} step {event.step + 1:,}: candidate {event.removed} gave way to {event.added}"
         case events.CheckpointSaved():
@@ -58,6 +60,8 @@ def _milestone(event: Event) -> str:
             others = {
                 "truth": f"{event.passes:,} trainings of one architecture each",
                 "evaluation": f"{event.passes:,} sub-networks to score",
+                "search": f"{event.passes:,} evaluations, half of them of random search",
+                "ladder": f"{len(event.phases)} runs, {event.passes:,} sub-network passes",
             }
             return f"run {event.run} {how}: {others.get(event.run_kind, passes)}, pid {event.pid}"
         case events.PhaseStarted():

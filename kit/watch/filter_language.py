@@ -1,23 +1,23 @@
 """The language of filters: `acc > .7 and (macs < 2.5G or depths = 3 4 6 3) and not code ~ 77`.
 
-A filter is parsed into a value, which then picks rows of whatever has numbers, depths and texts in columns. Nothing typed is
+A filter is parsed into a value, which then picks rows of a pool. Nothing typed is
 ever executed. Every error names the place where it was noticed, in characters counted from 1.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import ClassVar, NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.watch.pool_rows import Floats, PoolRows
 
 Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 NUMBERS = ("acc", "macs", "params", "depth", "stem", "true", "error", "cell", "front")
 TEXTS = ("code", "name")
@@ -39,6 +39,7 @@ _OPERATORS: dict[str, Callable[[Floats, float], Mask]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
+_JOINS = {"and": np.logical_and, "or": np.logical_or}
 _SAME = {"==": "=", "≤": "<=", "≥": ">=", "≠": "!=", "<>": "!="}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<operator><=|>=|!=|==|<>|[=<>~≤≥≠])|(?P<bracket>[()])"""
@@ -55,21 +56,6 @@ class FilterError(InputError):
         self.position = position
 
 
-class Rows(Protocol):
-    """What a filter needs of a table: columns of equal length, `nan` where a row has no value."""
-
-    def __len__(self) -> int: ...
-
-    def numbers(self, field: str) -> Floats:
-        """A column of `NUMBERS`."""
-
-    def depths(self) -> NDArray[np.int64]:
-        """Shape (rows, 4)."""
-
-    def texts(self, field: str) -> Sequence[str]:
-        """A column of `TEXTS`."""
-
-
 @dataclass(frozen=True)
 class Number:
     """A row's number compared with a value; a row without one never matches."""
@@ -78,12 +64,9 @@ class Number:
     operator: str
     value: float
 
-    def mask(self, rows: Rows) -> Mask:
+    def mask(self, rows: PoolRows) -> Mask:
         column = rows.numbers(self.field)
         return _OPERATORS[self.operator](column, self.value) & ~np.isnan(column)
-
-    def __str__(self) -> str:
-        return f"{self.field} {self.operator} {self.value!r}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +76,7 @@ class Depths:
     operator: str
     values: tuple[int, ...]
 
-    def mask(self, rows: Rows) -> Mask:
+    def mask(self, rows: PoolRows) -> Mask:
         if self.operator == "!=":
             return ~Depths("=", self.values).mask(rows)
         table = rows.depths()
@@ -102,9 +85,6 @@ class Depths:
             if value != ANY:
                 kept &= _OPERATORS[self.operator](table[:, stage].astype(np.float64), value)
         return kept
-
-    def __str__(self) -> str:
-        return f"depths {self.operator} " + " ".join("*" if value == ANY else str(value) for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -115,7 +95,7 @@ class Text:
     operator: str
     pattern: str
 
-    def mask(self, rows: Rows) -> Mask:
+    def mask(self, rows: PoolRows) -> Mask:
         texts = rows.texts(self.field)
         if self.operator == "~" and not {"*", "?"} & set(self.pattern):
             wanted = self.pattern.lower()
@@ -126,10 +106,6 @@ class Text:
         found = np.fromiter((matches(text) is not None for text in texts), dtype=np.bool_, count=len(texts))
         return ~found if self.operator == "!=" else found
 
-    def __str__(self) -> str:
-        quote = "'" if '"' in self.pattern else '"'
-        return f"{self.field} {self.operator} {quote}{self.pattern}{quote}"
-
 
 @dataclass(frozen=True)
 class Not:
@@ -137,42 +113,24 @@ class Not:
 
     inner: "Filter"
 
-    def mask(self, rows: Rows) -> Mask:
+    def mask(self, rows: PoolRows) -> Mask:
         return ~self.inner.mask(rows)
-
-    def __str__(self) -> str:
-        return f"not ({self.inner})"
 
 
 @dataclass(frozen=True)
-class _Joined:
+class Joined:
+    """What matches all parts (`and`), or at least one (`or`)."""
+
+    word: str
     parts: tuple["Filter", ...]
 
-    word: ClassVar[str]
-    join: ClassVar[np.ufunc]
-
-    def mask(self, rows: Rows) -> Mask:
-        kept: Mask = self.join.reduce([part.mask(rows) for part in self.parts])
+    def mask(self, rows: PoolRows) -> Mask:
+        kept: Mask = _JOINS[self.word].reduce([part.mask(rows) for part in self.parts])
         return kept
 
-    def __str__(self) -> str:
-        return f" {self.word} ".join(f"({part})" for part in self.parts)
 
-
-class Both(_Joined):
-    """What matches all."""
-
-    word, join = "and", np.logical_and
-
-
-class Either(_Joined):
-    """What matches at least one."""
-
-    word, join = "or", np.logical_or
-
-
-Filter = Number | Depths | Text | Not | Both | Either
-"""A parsed filter: `mask(rows)` picks, `str` is a filter that parses to an equal one."""
+Filter = Number | Depths | Text | Not | Joined
+"""A parsed filter: `mask(rows)` picks."""
 
 
 def parse_filter(text: str) -> Filter | None:
@@ -218,16 +176,16 @@ class _Parser:
         return result
 
     def _either(self) -> Filter:
-        return self._joined(Either, self._both)
+        return self._joined("or", self._both)
 
     def _both(self) -> Filter:
-        return self._joined(Both, self._single)
+        return self._joined("and", self._single)
 
-    def _joined(self, kind: type[Both | Either], part: Callable[[], Filter]) -> Filter:
+    def _joined(self, word: str, part: Callable[[], Filter]) -> Filter:
         parts = [part()]
-        while self._takes(kind.word):
+        while self._takes(word):
             parts.append(part())
-        return parts[0] if len(parts) == 1 else kind(tuple(parts))
+        return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
 
     def _single(self) -> Filter:
         self._depth += 1

@@ -78,6 +78,11 @@ class LogReader:
         return sum(self.counts.values())
 
     @property
+    def complaint(self) -> str:
+        """Why nothing is known of the log; empty where something is, or where there is none."""
+        return self.problem or (f"no line of {self.path} can be read" if 0 < self.events <= self.damaged else "")
+
+    @property
     def behind(self) -> bool:
         """Whether bytes are left that were there at the last look."""
         return self._file.offset < self._file.size
@@ -102,6 +107,13 @@ class LogReader:
         self.problem = ""
         self.feed(data)
         return bool(data) or is_another or had_problem or not was_known
+
+    def catch_up(self, stop: threading.Event | None = None) -> bool:
+        """Read to the end, or until `stop` is set; whether anything changed."""
+        changed = self.poll()
+        while self.behind and not (stop is not None and stop.wait(BREATH)):
+            changed |= self.poll()
+        return changed
 
     def feed(self, data: bytes) -> None:
         """Fold the lines in `data`; a last line without its break waits for the next call."""

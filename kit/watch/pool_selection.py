@@ -31,12 +31,10 @@ class PoolSelection:
         self.rows, self._orders = rows, {}
         self.pick()
 
-    def sort_by(self, name: str) -> None:
-        """Sort by a column; by the same one again: the other way round."""
-        again = self.sort is not None and self.sort[0] == name
-        down = not self.sort[1] if self.sort is not None and again else name in LARGEST_FIRST
-        self.sort = (name, down)
-        self.pick()
+    def sort_by(self, name: str | None) -> None:
+        """Sort by a column (None: not at all) from the next `pick` on; by the same one again: the other way round."""
+        down = not self.sort[1] if self.sort is not None and self.sort[0] == name else name in LARGEST_FIRST
+        self.sort = None if name is None else (name, down)
 
     def pick(self) -> None:
         """Choose the rows anew."""

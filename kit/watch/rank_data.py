@@ -14,7 +14,7 @@ from kit.errors import InputError, KitError
 from kit.events import RankSoFar
 from kit.rank_report import Figures, Interval, Metric, RankReport, read_figures
 from kit.ranking.joining import join, next_count
-from kit.watch.pool_rows import PoolRows, Progress, quiet, rank_errors
+from kit.watch.pool_rows import PoolRows, rank_errors
 from kit.watch.run_files import PoolView
 
 METRICS: tuple[Metric, ...] = ("kendall", "pearson", "spearman")
@@ -47,8 +47,6 @@ class CellFigures:
     cell: int
     n: int
     figures: Figures
-    predicted: float
-    true: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,6 @@ class Comparison:
     """How many of the pool had a score when each row got its own."""
     cells: tuple[CellFigures, ...] = ()
     moments: tuple[Moment, ...] = ()
-    ordered: bool = False
 
     def at(self, moment: Moment | None) -> NDArray[np.int64]:
         """Numbers of the rows that had a score at a moment (all without one)."""
@@ -71,16 +68,15 @@ class Comparison:
         return np.arange(count)
 
 
-def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress = quiet) -> Comparison:
+def compare(view: PoolView, events: Sequence[RankSoFar] = ()) -> Comparison:
     """Measure a view that has rows and a truth. Raises `KitError` when the two have too little in common."""
     rows, truth = view.rows, view.truth
     if rows is None or truth is None:
         raise InputError("there is nothing to compare")
     assert view.profile is not None
-    progress("measuring ranks", 0.0)
     accuracies = {code: acc for code, acc in zip(rows.codes, rows.numbers("acc").tolist(), strict=True) if acc == acc}
     joined = join(accuracies, truth.truth)
-    report = joined.rank(view.profile.scale)
+    report = joined.rank(view.profile.scale, details=False)
     places = {code: place for place, code in enumerate(view.scores.accuracies, 1)} if view.scores.ordered else {}
     known = [rows.index[code] for code in joined.codes]
     compared = rows.take(sorted(known, key=lambda row: (places.get(rows.codes[row], 0), row)))
@@ -93,17 +89,12 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = (), progress: Progress
         scored_at=scored_at,
         cells=tuple(_cells(compared)),
         moments=tuple(_moments(compared, report, scored_at, events, ordered=view.scores.ordered)),
-        ordered=view.scores.ordered,
     )
 
 
-def known_rows(view: PoolView) -> list[int]:
-    """Rows that have a score and a known truth."""
-    if view.rows is None or view.truth is None:
-        return []
-    both = np.isfinite(view.rows.numbers("acc")) & np.isfinite(view.rows.numbers("true"))
-    rows: list[int] = np.flatnonzero(both).tolist()
-    return rows
+def count_known(rows: PoolRows) -> int:
+    """How many rows have a score and a known truth."""
+    return int((np.isfinite(rows.numbers("acc")) & np.isfinite(rows.numbers("true"))).sum())
 
 
 def _few(rows: PoolRows, members: NDArray[np.int64]) -> Figures:
@@ -112,7 +103,7 @@ def _few(rows: PoolRows, members: NDArray[np.int64]) -> Figures:
     if len(members) < MIN_ARCHITECTURES or np.ptp(predicted) == 0 or np.ptp(true) == 0:
         return {}
     try:
-        return rank_correlation(predicted, true, resamples=FEW).predictions.figures
+        return rank_correlation(predicted, true, resamples=FEW, details=False).predictions.figures
     except KitError:
         return {}
 
@@ -121,8 +112,7 @@ def _cells(rows: PoolRows) -> Iterable[CellFigures]:
     numbers = rows.numbers("cell")
     for cell in np.unique(numbers[np.isfinite(numbers)]).tolist():
         members = np.flatnonzero(numbers == cell)
-        means = (float(rows.numbers(name)[members].mean()) for name in ("acc", "true"))
-        yield CellFigures(int(cell), len(members), _few(rows, members), *means)
+        yield CellFigures(int(cell), len(members), _few(rows, members))
 
 
 def _moments(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from kit import recipe as recipes
 from kit.errors import InputError, KitError
-from kit.files import stamp
+from kit.files import decode_text, stamp
 from kit.recipe import Setting
 from kit.recipe.loading import parse_override
 from kit.recipe.origins import DEFAULT, OVERRIDE
@@ -36,7 +36,6 @@ class Entry:
     path: Path
     name: str
     title: str = ""
-    description: str = ""
     phases: int | None = None
     subnet_epochs: int | None = None
     settings: tuple[Setting, ...] = ()
@@ -153,7 +152,7 @@ def _kind(path: Path) -> Kind | None:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES).decode("utf-8", "replace")
+            return decode_text(file.read(MAX_BYTES), source=path.name, errors="replace")
     except OSError:
         return ""
 
@@ -172,8 +171,7 @@ def _entry(kind: Kind, argument: str, origin: str, path: Path) -> Entry:
             epochs = sum(phase.passes(phase.epochs) for phase in recipe.phases)
     except KitError as error:
         return Entry(kind, argument, origin, path, name, text=text, problem=_told(error, path))
-    described = (said["title"], said.get("description", ""))
-    return Entry(kind, argument, origin, path, name, *described, phases, epochs, settings, text)
+    return Entry(kind, argument, origin, path, name, said["title"], phases, epochs, settings, text)
 
 
 def _told(error: KitError, path: Path) -> str:

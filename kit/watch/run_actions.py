@@ -1,12 +1,13 @@
-"""Stop, continue and remove: what may be done to a run, and how. Everything here reads files; call it from a thread."""
+"""Start, stop and continue: what may be done to a run, and how. Everything here reads files; call it from a thread."""
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.files import read_json
-from kit.run_dir import RunDirectory, remove_run
+from kit.run_dir import RunDirectory
 from kit.watch.liveness import check_may_signal
 
 
@@ -29,23 +30,26 @@ def continue_arguments(run: RunDirectory, runs: Path) -> list[str]:
         raise InputError(f"run {run.id} is no run of a recipe", hint="give the command that began it again: it continues")
     inputs = resolved.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
-    overrides = inputs.get("overrides") or []
-    arguments = ["run", "recipe", str(run.recipe), "--profile", str(run.profile), "--runs", str(runs)]
-    arguments += ["--seed", str(resolved.get("seed", 0))]
-    given = {"--pool": inputs.get("pool"), "--weights": inputs.get("weights")}
-    if inputs.get("data") != load_profile(str(run.profile)).data:
-        given["--data"] = inputs.get("data")
-    for option, value in given.items():
-        if value is not None:
-            arguments += [option, str(value)]
-    for override in overrides:
-        arguments += ["--set", str(override)]
     processes = resolved.get("processes", 1)
-    if processes != 1:
-        arguments += ["--nproc-per-node", str(processes)]
-    return arguments
+    own_data = load_profile(str(run.profile)).data
+    return recipe_arguments(
+        str(run.recipe),
+        str(run.profile),
+        runs,
+        seed=resolved.get("seed", 0),
+        pool=inputs.get("pool"),
+        weights=inputs.get("weights"),
+        data=None if inputs.get("data") == own_data else inputs.get("data"),
+        overrides=inputs.get("overrides") or (),
+        nproc_per_node=None if processes == 1 else processes,
+    )
 
 
-def remove(run: RunDirectory) -> None:
-    """Delete a run's directory. Raises `StorageError` while a process works on it."""
-    remove_run(run)
+def recipe_arguments(
+    recipe: str, profile: str, runs: Path, *, overrides: Sequence[object] = (), **options: object
+) -> list[str]:
+    """The arguments of the `kit` command that runs a recipe; options that are None are left out."""
+    given = [(f"--{name.replace('_', '-')}", value) for name, value in options.items() if value is not None]
+    given += [("--set", override) for override in overrides]
+    where = ["--profile", profile, "--runs", str(runs)]
+    return ["run", "recipe", recipe, *where, *(str(word) for pair in given for word in pair)]

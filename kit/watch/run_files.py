@@ -12,11 +12,13 @@ from pydantic import BaseModel, ValidationError
 from kit.errors import InputError, KitError, StorageError
 from kit.files import read_json
 from kit.pool import Entry, parse_entries, read_document
-from kit.ranking.truth_file import Truth, find_truth, load_truth, shipped_truths
+from kit.ranking.made_with import MadeWith
+from kit.ranking.truth_file import KnownTruth, find_truth, load_truth, truth_for
 from kit.recipe import Partition, Profile, load_profile
 from kit.results import ResultsReader
 from kit.run_dir import RunDirectory
 from kit.search_space import SearchSpace
+from kit.strict import first_problem
 from kit.watch.pool_rows import PoolRows, Progress, make_rows, quiet
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,6 +32,8 @@ class RunSettings:
 
     profile: Profile
     partition: Partition | None = None
+    made_with: MadeWith | None = None
+    """What a truth must have been made with; None without a run."""
 
     @property
     def cells(self) -> tuple[SearchSpace, ...]:
@@ -47,14 +51,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class KnownTruth:
-    """A truth and the name of its file."""
-
-    name: str
-    truth: Truth
-
-
-@dataclass(frozen=True)
 class PoolView:
     """A pool with everything that is known of it; `error` instead of rows when it cannot be shown."""
 
@@ -65,6 +61,9 @@ class PoolView:
     scores: Scores = Scores()
     truth: KnownTruth | None = None
     truth_problem: str = ""
+    """Why the truth that somebody chose cannot be used."""
+    no_truth: str = ""
+    """Why no truth of the kit's fits, where nobody chose one."""
     error: KitError | None = None
 
 
@@ -76,9 +75,11 @@ def read_settings(run: RunDirectory) -> RunSettings:
     inputs = resolved.get("inputs")
     # The data set is an input of the run; the profile's own may have been another.
     data = inputs.get("data") if isinstance(inputs, dict) else None
+    profile = _validated(Profile, {"data": str(data), **resolved["profile"]}, run.resolved)
     return RunSettings(
-        _validated(Profile, {"data": str(data), **resolved["profile"]}, run.resolved),
+        profile,
         None if partition is None else _validated(Partition, partition, run.resolved),
+        MadeWith.of_run(profile, resolved),
     )
 
 
@@ -86,10 +87,9 @@ def _validated(model: type[M], document: Mapping[str, Any], path: Path) -> M:
     try:
         return model.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([model.__name__.lower(), *(str(part) for part in first["loc"])])
         raise StorageError(
-            f"{path} cannot be used: {where}: {first['msg']}", hint="it was made by another version of the kit, or damaged"
+            f"{path} cannot be used: {first_problem(error, model.__name__.lower())}",
+            hint="it was made by another version of the kit, or damaged",
         ) from error
 
 
@@ -128,20 +128,15 @@ def read_scores(files: ScoreFiles, results: ResultsReader) -> Scores:
     return Scores({code: final[code] for code in measured if code in final}, ordered=True, complete=True)
 
 
-def find_known_truth(profile: str | None, chosen: str) -> KnownTruth | None:
-    """The truth that somebody chose (a path or a profile), else the one shipped for the profile. Raises `KitError`."""
-    path = find_truth(chosen) if chosen else shipped_truths().get(profile or "")
-    return None if path is None else KnownTruth(path.name, load_truth(path))
-
-
+@dataclass
 class PoolReader:
     """Reads the pool of a run, or the file `pool`, with the run's scores and the truth, as often as these may have grown."""
 
-    def __init__(self, run: RunDirectory | None, *, pool: Path | None = None, truth: str = "") -> None:
-        self.run = run
-        self.pool = pool
-        self.truth = truth
-        self._results: ResultsReader | None = None
+    run: RunDirectory | None = None
+    pool: Path | None = None
+    truth: str = ""
+    """A path or a profile's name; empty: the shipped one."""
+    _results: ResultsReader | None = field(default=None, init=False, compare=False)
 
     def read(self, progress: Progress = quiet) -> PoolView:
         """What is known now. Errors are part of the view."""
@@ -157,7 +152,7 @@ class PoolReader:
             view = replace(view, source=path.name)
             progress(f"reading {path.name}", 0.0)
             entries = parse_entries(read_document(path), source=str(path))
-            view = _with_truth(view, self.truth)
+            view = _with_truth(view, settings, self.truth)
             return replace(view, rows=_rows(view, entries, path, progress))
         except KitError as error:
             return PoolView(error=error)
@@ -174,12 +169,20 @@ def _pool_path(run: RunDirectory | None, pool: Path | None) -> Path | None:
     return next((path for path in candidates if pool is not None or path.exists()), None)
 
 
-def _with_truth(view: PoolView, chosen: str) -> PoolView:
+def _with_truth(view: PoolView, settings: RunSettings, chosen: str) -> PoolView:
+    """With the truth that somebody chose (a path or a profile), else the shipped one that fits the run."""
+    if chosen:
+        try:
+            path = find_truth(chosen)
+            return replace(view, truth=KnownTruth(path, load_truth(path)))
+        except KitError as error:
+            return replace(view, truth_problem=str(error))
+    if settings.made_with is None:
+        return view
     try:
-        found = find_known_truth(None if view.profile is None else view.profile.name, chosen)
+        return replace(view, truth=truth_for(settings.profile.name, settings.made_with))
     except KitError as error:
-        return replace(view, truth_problem=str(error))
-    return replace(view, truth=found)
+        return replace(view, no_truth=str(error))
 
 
 def _rows(view: PoolView, entries: list[Entry], path: Path, progress: Progress) -> PoolRows:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from kit import events
 from kit.events import Event
+from kit.rank_report import NO_RANK
 from kit.watch.run_state import EvaluationState, Outcome, PhaseState, RunState
 from kit.watch.series import Series
 
@@ -37,6 +38,7 @@ class RunFold:
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
         self._start_event: events.RunStarted | None = None
+        self._no_rank = ""
         self._stop_reason = ""
         self._outcome: Outcome = "queued"
         self._phase: str | None = None
@@ -52,7 +54,6 @@ class RunFold:
         self._ranks: list[events.RankMeasured] = []
         self._ranks_so_far: deque[events.RankSoFar] = deque(maxlen=REMEMBERED)
         self._replacements: deque[events.CandidateReplaced] = deque(maxlen=REMEMBERED)
-        self._notes: deque[events.Note] = deque(maxlen=REMEMBERED)
         self._replaced = 0
         self._unknown = 0
         self._elapsed = 0.0
@@ -69,6 +70,8 @@ class RunFold:
                 self._fold_subnet(event, sampled)
             case events.TrainingDone():
                 self._fold_training(event, sampled)
+            case events.BatchScored():
+                self._fold_batch(event)
             case events.RunStarted():
                 self._start(event)
             case events.PhaseStarted() | events.PhaseReused() | events.PhaseFinished():
@@ -104,6 +107,7 @@ class RunFold:
             profile="" if start is None else start.profile,
             seed=None if start is None else start.seed,
             pid=None if start is None else start.pid,
+            no_rank=self._no_rank,
             stop_reason=self._stop_reason,
             outcome=self._outcome,
             phases=phases,
@@ -122,7 +126,6 @@ class RunFold:
             candidates=step.codes[1:] if grouped and step is not None else (),
             replacements=tuple(self._replacements),
             replaced=max(self._replaced, len(self._replacements)),
-            notes=tuple(self._notes),
             started=self._started,
             updated=self._updated,
             elapsed=self._elapsed,
@@ -135,8 +138,8 @@ class RunFold:
         match event:
             case events.CandidateReplaced():
                 self._replacements.append(event)
-            case events.Note():
-                self._notes.append(event)
+            case events.Note() if event.message.startswith(NO_RANK):
+                self._no_rank = event.message
             case events.RankMeasured():
                 self._ranks.append(event)
             case events.RankSoFar():
@@ -202,19 +205,19 @@ class RunFold:
         if sampled and self._loss is not None:
             phase.losses.add(event.step + 1, self._loss)
 
+    def _fold_batch(self, event: events.BatchScored) -> None:
+        self._phase = event.phase
+        self._of(event.phase).change(status="running", step=event.step)
+        if event.seconds > 0 and event.evaluations > 0:
+            self._seconds_per_pass = _smooth(self._seconds_per_pass, event.seconds / event.evaluations)
+
     def _fold_evaluation(self, event: events.EvaluationStarted | events.EvaluationFinished) -> None:
         if isinstance(event, events.EvaluationStarted):
             previous = self._evaluation if event.done else None
             if previous is None:
                 self._accuracies = Series()
-            self._evaluation = EvaluationState(
-                subnets=event.subnets,
-                done=event.done,
-                images=event.images,
-                calibration_images=event.calibration_images,
-                last=previous.last if previous else None,
-                best=previous.best if previous else None,
-            )
+            best = previous.best if previous else None
+            self._evaluation = EvaluationState(event.subnets, done=event.done, best=best)
         else:
             base = self._evaluation or EvaluationState(event.subnets)
             values = {**base.__dict__, "finished": True, "done": event.subnets, "subnets": event.subnets}
@@ -223,11 +226,8 @@ class RunFold:
     def _fold_subnet(self, event: events.SubnetEvaluated, sampled: bool) -> None:
         base = self._evaluation or EvaluationState(event.subnets)
         accuracy = event.correct / event.images if event.images > 0 else 0.0
-        scored = (event.code, accuracy)
-        best = scored if base.best is None or accuracy > base.best[1] else base.best
-        self._evaluation = EvaluationState(
-            **{**base.__dict__, "done": event.done, "subnets": event.subnets, "last": scored, "best": best}
-        )
+        best = (event.code, accuracy) if base.best is None or accuracy > base.best[1] else base.best
+        self._evaluation = EvaluationState(**{**base.__dict__, "done": event.done, "subnets": event.subnets, "best": best})
         if event.seconds > 0:
             self._seconds_per_subnet = _smooth(self._seconds_per_subnet, event.seconds)
         if sampled:

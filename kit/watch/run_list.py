@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.errors import StorageError
 from kit.run_dir import RunDirectory, runs_by_path
 from kit.watch.liveness import Liveness
-from kit.watch.log_reader import BREATH, HEAD_START, LogReader, first_look, is_long
+from kit.watch.log_reader import HEAD_START, LogReader, first_look, is_long
 from kit.watch.run_state import RunState
 from kit.watch.run_summary import RunSummary, summarize
 
@@ -38,14 +38,11 @@ class _Watched:
                 changed = self._tell(first_look(self.run.events).state, "", now)
                 self.due = now + HEAD_START
                 return changed
-        changed = self.reader.poll()
-        while self.reader.behind and not stop.is_set():
-            stop.wait(BREATH)
-            changed |= self.reader.poll()
+        changed = self.reader.catch_up(stop)
         if not changed and self.liveness.status(self.reader.fold.outcome) == self.summary.status:
             self.due = now + self._pause(self.summary.status)
             return False
-        return self._tell(self.reader.fold.state(), self.reader.problem, now)
+        return self._tell(self.reader.fold.state(), self.reader.complaint, now)
 
     def _tell(self, state: RunState, problem: str, now: float) -> bool:
         summary = summarize(self.run, state, self.liveness, created=self.created, problem=problem)

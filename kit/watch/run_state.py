@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.events import CandidateReplaced, Note, RankMeasured, RankSoFar
+from kit.events import CandidateReplaced, RankMeasured, RankSoFar
 from kit.rank_report import Interval, read_figures
 from kit.watch.series import NO_CURVE, Curve
 
@@ -47,10 +47,7 @@ class EvaluationState:
 
     subnets: int
     done: int = 0
-    images: int = 0
-    calibration_images: int = 0
     finished: bool = False
-    last: tuple[str, float] | None = None
     best: tuple[str, float] | None = None
     accuracies: Curve = NO_CURVE
 
@@ -99,7 +96,8 @@ class RunState:
     candidates: tuple[str, ...] = ()
     replacements: tuple[CandidateReplaced, ...] = ()
     replaced: int = 0
-    notes: tuple[Note, ...] = ()
+    no_rank: str = ""
+    """Why it was not ranked, where its log says so."""
     stop_reason: str = ""
     started: float | None = None
     updated: float | None = None

@@ -23,15 +23,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A row of a list of runs. `known` is false until the run was looked at."""
+    """A row of a list of runs."""
 
     run: RunDirectory
     status: str = ""
-    """`queued`, `running`, `finished`, `stopped`, `crashed`, or `damaged`."""
+    """`queued`, `running`, `finished`, `stopped`, `crashed`, or `damaged`; empty until the run was looked at."""
     settings: Settings = Settings()
     state: RunState = field(default_factory=RunState)
     created: float = 0.0
-    known: bool = False
     problem: str = ""
 
     @property
@@ -78,13 +77,14 @@ class RunSummary:
             "pearson": self.pearson,
             "kendall": self.kendall,
             "path": str(self.run.path),
+            "note": self.problem,
         }
 
 
 def describe_run(run: RunDirectory) -> RunSummary:
     """How a run stands now. Damage is a state, not an error."""
     reader = read_log(run)
-    return summarize(run, reader.fold.state(), Liveness(run), problem=reader.problem)
+    return summarize(run, reader.fold.state(), Liveness(run), problem=reader.complaint)
 
 
 def read_state(run: RunDirectory) -> RunState:
@@ -95,9 +95,7 @@ def read_state(run: RunDirectory) -> RunState:
 def read_log(run: RunDirectory) -> LogReader:
     """A reader at the end of the log."""
     reader = LogReader(run.events, curves=False)
-    reader.poll()
-    while reader.behind:
-        reader.poll()
+    reader.catch_up()
     return reader
 
 
@@ -110,7 +108,7 @@ def summarize(
         settings = read_settings(run)
     except StorageError as error:
         status, problem = "damaged", str(error)
-    return RunSummary(run, "damaged" if problem else status, settings, state, created, True, problem)
+    return RunSummary(run, "damaged" if problem else status, settings, state, created, problem)
 
 
 def read_settings(run: RunDirectory) -> Settings:

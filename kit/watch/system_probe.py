@@ -50,6 +50,11 @@ class Sample:
     gpus: tuple[Gpu, ...] = ()
     processes: tuple[KitProcess, ...] = ()
 
+    @property
+    def load(self) -> float:
+        """The mean of all cores."""
+        return sum(self.cores) / max(1, len(self.cores))
+
 
 class Probe:
     """Takes samples. Keeps process handles, since a process's load is measured between two looks."""
@@ -90,8 +95,8 @@ class Probe:
         found = []
         alive = set()
         for process in psutil.process_iter(["pid", "cmdline"]):
-            words = process.info["cmdline"] or []
-            if not is_kit(words):
+            command = command_of(process.info["cmdline"] or [])
+            if command is None:
                 continue
             handle = self._handles.setdefault(process.pid, process)
             alive.add(process.pid)
@@ -100,7 +105,7 @@ class Probe:
                 seconds = max(0.0, time.time() - handle.create_time())
             except psutil.Error:
                 continue
-            found.append(KitProcess(process.pid, command_of(words), load, memory, seconds))
+            found.append(KitProcess(process.pid, command, load, memory, seconds))
         self._handles = {pid: handle for pid, handle in self._handles.items() if pid in alive}
         return sorted(found, key=lambda process: process.pid)
 
@@ -133,17 +138,15 @@ def parse_gpu(line: str) -> Gpu:
 
 def is_kit(words: list[str]) -> bool:
     """Whether a command line is one of ours: `kit ...` as a script, or what the dashboard starts."""
-    if any(word.startswith("from kit.cli.main import main") for word in words[:4]):
-        return True
-    return any(Path(word).name == "kit" for word in words[:2])
+    return command_of(words) is not None
 
 
-def command_of(words: list[str]) -> str:
-    """A command line as one would type it."""
+def command_of(words: list[str]) -> str | None:
+    """A command line of ours as one would type it; None for any other."""
     for index, word in enumerate(words[:4]):
-        if word.startswith("from kit.cli.main import main") or Path(word).name == "kit":
+        if word.startswith("from kit.cli.main import main") or (index < 2 and Path(word).name == "kit"):
             return " ".join(["kit", *words[index + 1 :]])
-    return " ".join(words)
+    return None
 
 
 def _scaled(text: str, scale: float = 1.0) -> float | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from event_logs import read_events
+from kit_process import CODE, PATIENCE, use_server
 
 from kit.cli.main import main
 from kit.events import Event
@@ -90,6 +91,36 @@ distillation = 0.4
 """
 
 
+QUICK = """
+name = "quick"
+title = "one step, then another"
+
+[[phases]]
+name = "pretrain"
+method = "pretrain"
+epochs = 1
+learning_rate = 0.1
+
+[[phases]]
+name = "W"
+method = "uniform"
+epochs = 1
+learning_rate = 0.1
+paths = 1
+"""
+CHEAP = (
+    "pool.size=24",
+    "training.steps_per_epoch=1",
+    "training.batch_size=8",
+    "calibration.batches=1",
+    "calibration.batch_size=8",
+)
+
+
+def pytest_configure() -> None:
+    use_server()
+
+
 @dataclass(frozen=True)
 class Small:
     """The small run's files and a place for runs."""
@@ -137,14 +168,9 @@ def small(tmp_path: Path, make_small: Callable[[Path], Small]) -> Small:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished small run, packed once. Read it, or copy it."""
-    folder = tmp_path_factory.mktemp("finished")
-    recipe, profile = folder / "small.toml", folder / "tiny.toml"
-    recipe.write_text(RECIPE)
-    profile.write_text(PROFILE)
-    succeed("run", "recipe", str(recipe), "--profile", str(profile), "--runs", str(folder / "runs"))
-    return folder / "runs" / "small-tiny-s0"
+def finished_run(tmp_path_factory: pytest.TempPathFactory, trained_once: Small) -> Path:
+    """The directory of the finished small run, packed once. Read it, or copy it."""
+    return Path(shutil.copytree(trained_once.runs, tmp_path_factory.mktemp("finished") / "runs")) / "small-tiny-s0"
 
 
 @pytest.fixture(scope="session")
@@ -167,8 +193,7 @@ def succeed(*arguments: str) -> None:
 def trained_once(tmp_path_factory: pytest.TempPathFactory, make_small: Callable[[Path], Small]) -> Small:
     """The small run, finished; for copying."""
     small = make_small(tmp_path_factory.mktemp("trained"))
-    command = [sys.executable, "-m", "kit.cli.main", *small.arguments()]
-    subprocess.run(command, check=True, timeout=180, capture_output=True)
+    succeed(*small.arguments())
     return small
 
 
@@ -177,6 +202,22 @@ def trained(small: Small, trained_once: Small) -> Small:
     """The small run, finished, for one test alone."""
     shutil.copytree(trained_once.runs, small.runs)
     return small
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Callable[..., list[str]]:
+    """Arguments of a run on `nano` that takes half a second: two phases of one step, 24 architectures."""
+
+    def arguments(name: str = "quick", **changes: str) -> list[str]:
+        recipe = tmp_path / f"{name}.toml"
+        text = QUICK.replace("quick", name)
+        for old, new in changes.items():
+            text = text.replace(f"{old} = ", f"{old} = {new} # ")
+        recipe.write_text(text)
+        cheap = [word for setting in CHEAP for word in ("--set", f"profile.{setting}")]
+        return ["run", "recipe", str(recipe), "--runs", str(tmp_path / "runs"), *cheap]
+
+    return arguments
 
 
 @pytest.fixture
@@ -229,23 +270,24 @@ class Process:
     def __init__(self, arguments: list[str], log: Path) -> None:
         self.log = log
         with log.open("wb") as file:
-            command = [sys.executable, "-c", "from kit.cli.main import main; main()", *arguments]
+            command = [sys.executable, "-c", CODE, *arguments]
             self.popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True)
 
-    def wait_for(self, ready: Callable[[], bool], seconds: float = 90) -> bool:
+    def wait_for(self, ready: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Whether `ready` became true before the process ended."""
         deadline = time.monotonic() + seconds
         while self.popen.poll() is None:
+            asked = time.monotonic()
             if ready():
                 return True
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.002)
+            assert asked < deadline, self.log.read_text()
+            time.sleep(max(0.002, time.monotonic() - asked))  # Asking must not take the processor from who works.
         return False
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.popen.pid, number)
 
-    def end(self, seconds: float = 90) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         return self.popen.wait(seconds)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from kit.dashboard import once
 from kit.dashboard.app import DashboardApp
 from kit.dashboard.host import Options
-from kit.dashboard.once import frame_of
 from kit.run_dir import RunDirectory
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "runs"
@@ -41,24 +41,36 @@ async def open_app(
         yield app, pilot
 
 
-async def wait_for(pilot: Pilot[None], ready: Callable[[], object], seconds: float = 20) -> None:
-    """Let the app work until `ready` says yes."""
-    for _ in range(int(seconds / 0.02)):
+async def wait_for(pilot: Pilot[None], ready: Callable[[], object], seconds: float = 90) -> None:
+    """Let the app work until `ready` says yes. It is asked less and less often: asking may paint the whole screen."""
+    waited, pause = 0.0, 0.02
+    while waited < seconds:
         if ready():
             await pilot.pause()
             return
-        await pilot.pause(0.02)
+        await pilot.pause(pause)
+        waited, pause = waited + pause, min(0.2, pause * 1.1)
     raise AssertionError(f"waited {seconds} s in vain; on the screen:\n{text_of(pilot)}")
 
 
+async def shows(pilot: Pilot[None], text: str) -> None:
+    """Wait until the screen shows `text`: a busy machine paints late."""
+    await wait_for(pilot, lambda: text in text_of(pilot))
+
+
+async def hides(pilot: Pilot[None], text: str) -> None:
+    """Wait until the screen no longer shows `text`."""
+    await wait_for(pilot, lambda: text not in text_of(pilot))
+
+
 def text_of(pilot: Pilot[None]) -> str:
-    """The screen as text."""
+    """The screen as text, as it is now: what is still being painted is awaited by `shows`."""
     app = pilot.app
     assert isinstance(app, DashboardApp)
-    return frame_of(app).text
+    return once.text_of(app)
 
 
-async def check_snapshot(pilot: Pilot[None], name: str, clean: Callable[[str], str] = str, seconds: float = 10) -> None:
+async def check_snapshot(pilot: Pilot[None], name: str, clean: Callable[[str], str] = str, seconds: float = 40) -> None:
     """Wait until the screen is `tests/snapshots/NAME.txt`. A busy machine paints late: what counts is what it comes to.
 
     `KIT_UPDATE_SNAPSHOTS=1` writes the file anew and fails: nothing was compared. Look at it, then run the test again.

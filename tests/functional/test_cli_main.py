@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import typer
+from kit_process import PATIENCE
 
 from kit import __version__
 from kit.cli import main as cli
@@ -38,7 +39,7 @@ def command_ending_with(error, monkeypatch):
 def modules_loaded_by(*arguments):
     script = f"import sys\ntry:\n    {RUN}\nfinally:\n    print(*sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", script, *arguments]
-    return set(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr.split())
+    return set(subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stderr.split())
 
 
 # Typer itself imports pydantic as soon as it converts an argument, so only the plain help does without.
@@ -174,3 +175,21 @@ def test_text_that_stdout_cannot_encode_is_escaped():
 def test_text_is_written_as_it_is(capsys):
     print_text("[b]▁[/b]")
     assert capsys.readouterr().out == "[b]▁[/b]\n"
+
+
+def int_options(command, words=()):
+    for name, child in getattr(command, "commands", {}).items():
+        yield from int_options(child, (*words, name))
+    for parameter in getattr(command, "params", ()):
+        if parameter.param_type_name == "option" and getattr(parameter, "min", None) is not None:
+            yield " ".join((*words, parameter.opts[0])), parameter
+
+
+def test_no_whole_number_is_too_large_for_what_is_counted_with_it():
+    options = dict(int_options(typer.main.get_command(cli.app)))
+    assert "benchmark step --batch" in options and "run recipe --seed" in options
+    whole = {name: each for name, each in options.items() if each.type_descriptor.annotation in (int, int | None)}
+    assert len(whole) > 10
+    limits = {name for name in whole if "--max-" in name}  # only compared with
+    assert not [name for name in whole.keys() - limits if whole[name].max is None or whole[name].max >= 2**31]
+    assert not [name for name in limits if whole[name].max is None or whole[name].max >= 2**53]

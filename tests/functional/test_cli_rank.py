@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from kit_process import PATIENCE
 
 from kit.cli.main import main
 from kit.pool import Pool, draw_pool, write_predictions
@@ -169,7 +170,7 @@ def test_it_runs_as_a_process_without_torch(files):
         [sys.executable, "-c", script, "rank", "--json", str(predictions), "--truth", str(truth)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
     assert json.loads(done.stdout)["n"] == 24

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, hides, open_app, shows, text_of, wait_for
 from textual.widgets import Input
 
 from kit.dashboard.bindings import SCREENS, TITLES, actions, ids
@@ -190,7 +190,7 @@ class TestSizes:
             await pilot.resize_terminal(120, 40)
             await pilot.press("escape", "escape", "1")
             await pilot.pause()
-            assert FASHION in text_of(pilot)
+            await shows(pilot, FASHION)
 
     async def test_without_unicode_only_ascii_is_painted(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, size=(200, 60), ascii=True) as (app, pilot):
@@ -255,7 +255,7 @@ class TestFilterCopyExport:
             assert table.count == 1
             await pilot.press("slash", *" zzz")
             await wait_for(pilot, lambda: table.count == 0)
-            assert "no run matches" in text_of(pilot)
+            await shows(pilot, "no run matches")
             await pilot.press("escape")
             await wait_for(pilot, lambda: table.count == 4)
             assert not app.screen.query_one(FilterBar).is_open
@@ -278,7 +278,7 @@ class TestFilterCopyExport:
             app.screen.query_one(Input).value = str(target)
             await pilot.press("enter")
             await pilot.pause()
-            assert "exists already" in text_of(pilot)
+            await shows(pilot, "exists already")
             await pilot.press("escape")
             assert target.read_text() == text
 
@@ -296,6 +296,25 @@ class TestFilterCopyExport:
             await pilot.press("enter")
             await wait_for(pilot, (tmp_path / "picture.svg").exists)
         assert (tmp_path / "picture.svg").read_text().startswith("<svg")
+
+
+class TestPrompts:
+    async def test_no_answer_ends_the_dashboard(self, runs: Path) -> None:
+        prompts = {"runs": "e", "rank": "u", "architectures": "p", "submission": "o", "recipes": "n"}
+        async with open_app(runs, run=FASHION) as (app, pilot):
+            for screen, key in prompts.items():
+                app.show(screen)
+                await wait_for(pilot, lambda: app.is_settled)
+                for answer in ("~nobody-has-this-name/x", "x" * 300, "~"):
+                    await pilot.press(key)
+                    await wait_for(pilot, lambda: isinstance(app.screen, Ask))
+                    app.screen.query_one(Input).value = answer
+                    await pilot.press("enter")
+                    await wait_for(pilot, lambda: app.is_settled)
+                    if isinstance(app.screen, Ask):
+                        await pilot.press("escape")
+                    await wait_for(pilot, lambda: not isinstance(app.screen, Ask))
+                assert app.is_running, screen
 
 
 class TestBadInput:
@@ -318,21 +337,21 @@ class TestBadInput:
         folder = tmp_path / "file"
         folder.touch()
         async with open_app(folder, size=(150, 30)) as (_, pilot):
-            await wait_for(pilot, lambda: "cannot read" in text_of(pilot))
+            await shows(pilot, "cannot read")
 
     async def test_an_unreadable_log_is_told(self, tmp_path: Path) -> None:
         path = write_run(tmp_path / "runs", "blocked")
         (path / "events.jsonl").mkdir()
         async with open_app(tmp_path / "runs", run="blocked", screen="run", size=(150, 30)) as (_, pilot):
-            await wait_for(pilot, lambda: "cannot read" in text_of(pilot))
+            await shows(pilot, "cannot read")
 
     async def test_a_run_without_events_is_queued(self, tmp_path: Path) -> None:
         write_run(tmp_path / "runs", "waiting")
         async with open_app(tmp_path / "runs", run="waiting") as (_, pilot):
-            assert "queued" in text_of(pilot)
+            await shows(pilot, "queued")
             await pilot.press("2")
             await pilot.pause()
-            assert "no events yet" in text_of(pilot)
+            await shows(pilot, "no events yet")
 
     async def test_names_with_markup_and_control_characters_are_shown_as_they_are(self, tmp_path: Path) -> None:
         folder = tmp_path / "runs"
@@ -344,14 +363,14 @@ class TestBadInput:
             for key in "1234567":
                 await pilot.press(key)
                 await pilot.pause(0.1)
-                assert "\x1b[31m" not in text_of(pilot)
+                await hides(pilot, "\x1b[31m")
             await pilot.press("1")
             await pilot.pause()
-            assert name in text_of(pilot)
-            assert "[red]evil[/red]" in text_of(pilot)
+            await shows(pilot, name)
+            await shows(pilot, "[red]evil[/red]")
             await pilot.press("2")
             await pilot.pause()
-            assert "[red]evil[/red] [link=x]·[31m" in text_of(pilot)
+            await shows(pilot, "[red]evil[/red] [link=x]·[31m")
             app.say(NASTY)
             await pilot.pause()
 
@@ -361,7 +380,7 @@ class TestBadInput:
             with EventLog(path / "events.jsonl") as log:
                 for number in range(3):
                     log.append(Note(message=f"message number {number}"))
-                    await wait_for(pilot, lambda number=number: f"message number {number}" in text_of(pilot))
+                    await shows(pilot, f"message number {number}")
 
     async def test_a_run_that_is_deleted_while_it_is_watched(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="run") as (app, pilot):
@@ -405,7 +424,7 @@ class TestBadInput:
             await pilot.press("end")
             await pilot.pause()
             assert time.process_time() - begin < 1
-            assert "run-00000" in text_of(pilot)
+            await shows(pilot, "run-00000")
             await pilot.press("slash", *"04217")
             await wait_for(pilot, lambda: table.count == 1)
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, hides, open_app, shows, text_of, wait_for
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -109,7 +109,7 @@ class TestTable:
             assert all(row[list(titles).index("front")] for row in rows)
             by_cost = sorted((row[list(titles).index("macs")], row[list(titles).index("acc")]) for row in rows)
             assert [accuracy for _, accuracy in by_cost] == sorted(accuracy for _, accuracy in by_cost)
-            assert "only these" in text_of(pilot)
+            await shows(pilot, "only these")
             await pilot.press("f")
             await pilot.pause()
             assert shown_codes(app) == everything
@@ -146,14 +146,14 @@ class TestFilter:
             some = shown_codes(app)
             await type_filter(pilot, " and speed")
             assert shown_codes(app) == some
-            assert "at 16: expected one of acc" in text_of(pilot)
-            assert isinstance(screen_of(app)._filter_error, FilterError)
+            await shows(pilot, "at 16: expected one of acc")
+            assert isinstance(screen_of(app).filter_error, FilterError)
 
     async def test_a_filter_without_a_match_says_so(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="architectures") as (app, pilot):
             await type_filter(pilot, "acc > 2")
             assert shown_codes(app) == []
-            assert "no architecture matches" in text_of(pilot)
+            await shows(pilot, "no architecture matches")
             for key in ("c", "v", "x", "i"):  # typed into the filter, so nothing happens
                 await pilot.press(key)
             assert len(app.screen_stack) == 1
@@ -179,13 +179,13 @@ class TestDrawing:
                 await pilot.pause()
                 code = screen_of(app).copy_text()
                 assert code is not None
-                assert code in text_of(pilot)
+                await shows(pilot, code)
 
     async def test_enter_opens_it(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="architectures", size=SIZES["narrow"]) as (_, pilot):
             await pilot.press("enter")
             await pilot.pause(0.2)
-            assert "average pool, 10 classes" in text_of(pilot)
+            await shows(pilot, "average pool, 10 classes")
 
 
 class TestEditor:
@@ -195,18 +195,18 @@ class TestEditor:
             await wait_for(pilot, lambda: isinstance(app.screen, CodeEditor))
             editor = app.screen
             assert isinstance(editor, CodeEditor)
-            assert "✓ a valid code" in text_of(pilot)
-            assert "in this pool: arch7" in text_of(pilot)
+            await shows(pilot, "✓ a valid code")
+            await shows(pilot, "in this pool: arch7")
             await pilot.press("9")  # over the first depth
             await pilot.pause()
             assert editor.position == 2
-            assert "digit 2 is 9: stage 1 has depths 2..5" in text_of(pilot)
+            await shows(pilot, "digit 2 is 9: stage 1 has depths 2..5")
             lines = text_of(pilot).split("\n")
             below = next(n for n, line in enumerate(lines) if "▲ 2" in line)
             assert lines[below].index("▲") == lines[below - 1].index("9")
             await pilot.press("home", "delete")
             await pilot.pause()
-            assert "51" in text_of(pilot)
+            await shows(pilot, "51")
             await pilot.press("escape")
             await wait_for(pilot, lambda: isinstance(app.screen, ArchitecturesScreen))
 
@@ -242,12 +242,12 @@ class TestEditor:
             await wait_for(pilot, lambda: isinstance(app.screen, CodeEditor))
             app.screen.query_one(Input).value = RESNET48.largest.code
             await pilot.pause()
-            assert "not in this pool" in text_of(pilot)
+            await shows(pilot, "not in this pool")
             await pilot.press("ctrl+y", "enter")
             await wait_for(pilot, lambda: isinstance(app.screen, ArchitecturesScreen))
             assert app.clipboard == RESNET48.largest.code
             assert screen_of(app).copy_text() == RESNET48.largest.code
-            assert "from the code editor" in text_of(pilot)
+            await shows(pilot, "from the code editor")
             await pilot.press("down")
             await pilot.pause()
             assert screen_of(app).copy_text() != RESNET48.largest.code
@@ -269,7 +269,7 @@ class TestCopyAndExport:
             pool = load_pool(runs / FASHION / "pool.json")
             await pilot.press("c")
             assert app.clipboard.split("\n") == [code for code in pool.codes if code in top]
-            assert "3 marked" in text_of(pilot)
+            await shows(pilot, "3 marked")
             await pilot.press("u")
             await pilot.pause()
             assert "marked" not in text_of(pilot).split("\n")[-2]
@@ -349,7 +349,7 @@ class TestPools:
                 field.value = "nowhere.json"
                 await pilot.press("enter")
                 assert isinstance(app.screen, Ask)
-                assert "no such file" in text_of(pilot)
+                await shows(pilot, "no such file")
                 field.value = answer
                 await pilot.press("enter")
                 await wait_for(pilot, lambda n=count: app.is_settled and len(shown_codes(app)) == n)  # type: ignore[misc]
@@ -358,7 +358,7 @@ class TestPools:
         write_predictions(tmp_path / "mine.json", draw_pool(PUBLISHED, 1, 3), [0.0])
         async with open_app(tmp_path / "none", screen="architectures", pool=tmp_path / "mine.json") as (app, pilot):
             await wait_for(pilot, lambda: shown_codes(app))
-            assert "1 architecture  ·  no accuracies yet  ·  costs on imagenet, 224 x 224" in text_of(pilot)
+            await shows(pilot, "1 architecture  ·  no accuracies yet  ·  costs on imagenet, 224 x 224")
             for key in ("f", "o", "r", "space", "u", "c", "G", "v", "i", "escape", "x"):
                 await pilot.press(key)
                 await pilot.pause()
@@ -388,16 +388,16 @@ class TestPools:
         entries = {f"[b]{n}[/]" if n else NASTY: {"arch": code} for n, code in enumerate(pool.codes)}
         (runs / FASHION / "pool.json").write_text(json.dumps(entries))
         async with open_app(runs, run=FASHION, screen="architectures", size=SIZES["wide"]) as (_, pilot):
-            assert "[b]6[/]" in text_of(pilot)
+            await shows(pilot, "[b]6[/]")
             await type_filter(pilot, 'name = "[b]6[/]"')
-            assert "1 of 200" in text_of(pilot)
+            await shows(pilot, "1 of 200")
             await pilot.press("enter", "i")
             await pilot.pause()
-            assert "in this pool: [b]6[/]" in text_of(pilot)
+            await shows(pilot, "in this pool: [b]6[/]")
 
     async def test_no_run_at_all(self, tmp_path: Path) -> None:
         async with open_app(tmp_path / "none", screen="architectures") as (app, pilot):
-            assert "no run, no pool" in text_of(pilot)
+            await shows(pilot, "no run, no pool")
             for key in ("f", "o", "r", "space", "c", "e", "i", "x", "v"):
                 await pilot.press(key)
                 await pilot.pause()
@@ -411,7 +411,7 @@ class TestPools:
             await pilot.press("space")
             app.select_run(other)
             await wait_for(pilot, lambda: app.is_settled and len(shown_codes(app)) == 7)
-            assert "marked" not in text_of(pilot)
+            await hides(pilot, "marked")
 
     @pytest.mark.slow
     async def test_the_public_pool_is_sorted_filtered_and_shown(self, tmp_path: Path, public_pool_path: Path) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_tools import FASHION, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, copy_runs, open_app, shows, text_of, wait_for
+from kit_process import PATIENCE
 from textual.widgets import Button, Input
 
 from kit.dashboard.screens.start import StartScreen
@@ -40,7 +41,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def wait(ready: Callable[[], object], seconds: float = 90) -> None:
+def wait(ready: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline
@@ -73,6 +74,7 @@ class TestCommandLine:
             (("no-such-run",), "there is no run"),
             (("--screen", "sauna", "--once"), "there is no such screen"),
             (("--once", "--size", "big"), "not COLUMNSxROWS"),
+            (("--once", "--size", "\u00b2x" + "9" * 5000), "not COLUMNSxROWS"),
             (("a", "--replay", "b"), "exclude each other"),
             ((), "needs a terminal"),
         ],
@@ -83,6 +85,12 @@ class TestCommandLine:
         result = kit("dashboard", *arguments, "--runs", str(tmp_path))
         assert result.code == 2
         assert message in result.err
+
+    def test_a_port_that_is_taken_is_told(self, kit: Callable[..., Any], tmp_path: Path) -> None:
+        with socket.create_server(("localhost", 0)) as taken:
+            result = kit("dashboard", "--runs", str(tmp_path), "--serve", "--port", str(taken.getsockname()[1]))
+        assert result.code == 3
+        assert "Address already in use" in result.err and "hint: choose another one with --port" in result.err
 
     def test_kit_alone_prints_help_where_there_is_no_terminal(self) -> None:
         result = subprocess.run([*KIT], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -106,7 +114,9 @@ class TestCommandLine:
             "assert 'Start a run' in frame.text, frame.text\n"
             "print(*sorted({'torch', 'torchvision', 'timm', 'onnx', 'onnxruntime'} & sys.modules.keys()))"
         )
-        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+        result = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
         assert result.returncode == 0, result.stderr
         assert result.stdout.split() == []
 
@@ -128,7 +138,7 @@ class TestShortCommands:
         with contextlib.suppress(asyncio.CancelledError):
             await task
         run = RunDirectory(small.run)
-        wait(lambda: not run.is_locked, 30)
+        wait(lambda: not run.is_locked)
 
 
 @pytest.mark.slow
@@ -138,7 +148,7 @@ class TestRuns:
         async with open_app(small.runs) as (app, pilot):
             assert app.start_kit("small", *small.arguments()) is not None
             await wait_for(pilot, lambda: app.reading.status == "running" and app.reading.state.loss is not None, 90)
-            assert "▶ running" in text_of(pilot)
+            await shows(pilot, "▶ running")
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("n")
@@ -147,10 +157,10 @@ class TestRuns:
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
-            await wait_for(pilot, lambda: app.reading.status in ("stopped", "finished"), 60)
+            await wait_for(pilot, lambda: app.reading.status in ("stopped", "finished"))
             if app.reading.status == "stopped":
                 await pilot.press("r")
-                await wait_for(pilot, lambda: app.reading.status in ("running", "finished"), 60)
+                await wait_for(pilot, lambda: app.reading.status in ("running", "finished"))
         # The dashboard is gone; the run is not.
         wait(lambda: describe_run(run).status == "finished")
         assert small.run.joinpath("predictions.json").exists()
@@ -182,7 +192,7 @@ class TestRuns:
 
     def test_what_a_failed_start_said_lies_in_its_log(self, tmp_path: Path) -> None:
         started = start_detached("no/such [recipe]", ["run", "recipe", "no-such-recipe"], runs=tmp_path)
-        assert started.process.wait(60) == 2
+        assert started.process.wait(PATIENCE) == 2
         assert "there is no recipe named 'no-such-recipe'" in started.last_words
         assert started.log.parent == tmp_path / "logs"
 
@@ -199,7 +209,7 @@ class TestRuns:
             await pilot.pause()
             assert isinstance(app.screen, StartScreen), "nothing starts without a plan"
             await pilot.press("ctrl+l")
-            await wait_for(pilot, lambda: not button.disabled, 60)
+            await wait_for(pilot, lambda: not button.disabled)
             text = text_of(pilot)
             assert "passes, up to" in text
             assert "SSE-3" in text
@@ -208,7 +218,7 @@ class TestRuns:
             screen.query_one("#start-seed", Input).value = "x"
             await pilot.press("ctrl+l")
             await pilot.pause()
-            assert "whole number" in text_of(pilot)
+            await shows(pilot, "whole number")
         assert not runs.exists(), "a plan writes nothing"
 
 
@@ -235,7 +245,7 @@ def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.mark.slow
 def test_a_newcomer_does_the_job_in_a_real_terminal(tmux: Callable[..., str], tmp_path: Path) -> None:
-    def see(text: str, seconds: float = 60) -> None:
+    def see(text: str, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
         while text not in (screen := tmux()):
             assert time.monotonic() < deadline, f"{text!r} never came:\n{screen}"
@@ -256,7 +266,7 @@ def test_a_newcomer_does_the_job_in_a_real_terminal(tmux: Callable[..., str], tm
     see("running")
     tmux("2")
     see("loss over passes")
-    see("✓ finished", 300)
+    see("✓ finished")
     tmux("3")
     see("Kendall")
     tmux("5")
@@ -264,9 +274,9 @@ def test_a_newcomer_does_the_job_in_a_real_terminal(tmux: Callable[..., str], tm
     tmux("b")
     see("Build the archive of")
     tmux("Enter")
-    see("passes 3", 300)
+    see("passes 3")
     tmux("q")
-    see("left with 0", 30)
+    see("left with 0")
     (run,) = [path for path in (tmp_path / "runs").iterdir() if (path / "resolved.json").exists()]
     assert describe_run(RunDirectory(run)).status == "finished"
     (archive,) = tmp_path.rglob("*.tar")
@@ -293,11 +303,11 @@ class TestBrowser:
                 return client.connect_ex(("127.0.0.1", port)) == 0
 
         try:
-            wait(answers, 30)
+            wait(answers)
             yield f"http://localhost:{port}"
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
+            process.wait(PATIENCE)
             log.close()
 
     async def test_the_first_frame_comes_through_the_socket(self, address: str) -> None:
@@ -309,7 +319,7 @@ class TestBrowser:
             session.ws_connect(f"{address}/ws?width=120&height=40") as socket_,
         ):
             while FASHION.encode() not in seen:
-                message = await asyncio.wait_for(socket_.receive(), 30)
+                message = await asyncio.wait_for(socket_.receive(), PATIENCE)
                 assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), message
                 seen += message.data if isinstance(message.data, bytes) else message.data.encode()
         assert b"finished" in seen

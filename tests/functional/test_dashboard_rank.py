@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, hides, open_app, shows, text_of, wait_for
 from score_records import recorded_scores, write_scores
 from textual.widgets import Input
 
@@ -85,7 +85,7 @@ class TestFigures:
             await pilot.pause()
             assert not screen_of(app).by_cell
             assert any("no partition" in note.message for note in app._notifications)
-            assert "By cell of" not in text_of(pilot)
+            await hides(pilot, "By cell of")
 
     @pytest.mark.parametrize("size", SIZES)
     async def test_it_looks_as_recorded(self, runs: Path, size: str) -> None:
@@ -141,10 +141,10 @@ class TestOutliers:
             assert exported is not None
             assert 0 < len(exported[1]) == points(app) < 24
             assert {row[exported[0].index("cell")] for row in exported[1]} == {2}
-            assert f"{points(app)} shown" in text_of(pilot)
+            await shows(pilot, f"{points(app)} shown")
             await pilot.press("space", "o", "r")
             await pilot.pause()
-            assert "at 12: expected one of acc" in text_of(pilot)
+            await shows(pilot, "at 12: expected one of acc")
             await pilot.press("escape")
             await pilot.pause()
             assert points(app) == 24
@@ -175,7 +175,7 @@ class TestMoments:
             assert counts[:2] == [24, 23]
             assert counts == sorted(counts, reverse=True)
             assert counts[-1] == 3
-            assert "supernet now" in text_of(pilot)
+            await shows(pilot, "supernet now")
             for _ in range(20):
                 await pilot.press("n")
             await pilot.pause()
@@ -227,11 +227,10 @@ class TestMoments:
                 write_scores(run, scores[compared[1] : compared[9]])
                 log.append(RankSoFar(scored=compared[4], n=5, pearson=figure, kendall=figure))
                 log.append(RankSoFar(scored=compared[9], n=10, pearson=figure, kendall=figure))
-                await wait_for(pilot, lambda: points(app) == 10)
+                await wait_for(pilot, lambda: points(app) == 10 and "moment 2 of 2" in text_of(pilot))
                 await pilot.press("p")
-                await pilot.pause()
-                assert f"+0.250 [+0.125, +0.500]  5 of 10 architectures with a truth  as of {compared[4]} scored" in text_of(
-                    pilot
+                await shows(
+                    pilot, f"+0.250 [+0.125, +0.500]  5 of 10 architectures with a truth  as of {compared[4]} scored"
                 )
                 await pilot.press("n")
                 write_scores(run, scores[compared[9] :])
@@ -239,7 +238,7 @@ class TestMoments:
                 log.append(EvaluationFinished(subnets=200, predictions="x"))
                 log.append(RankSoFar(scored=200, n=24, pearson=figure, kendall=figure))
                 await wait_for(pilot, lambda: points(app) == 24)
-            assert "+0.480" in text_of(pilot)
+            await shows(pilot, "+0.480")
 
 
 class TestNothingToRank:
@@ -247,6 +246,7 @@ class TestNothingToRank:
         path = runs / FASHION / "resolved.json"
         document = json.loads(path.read_text())
         document["profile"]["name"] = "mine"
+        document["data_fingerprint"] = "other images"
         path.write_text(json.dumps(document))
         predictions = load_pool(runs / FASHION / "predictions.json")
         other = {
@@ -256,7 +256,7 @@ class TestNothingToRank:
         (tmp_path / "other.json").write_text(json.dumps(other))
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (app, pilot):
             text = text_of(pilot)
-            assert "No truth is known for profile mine." in text
+            assert "no truth is shipped for profile mine" in text
             assert "kit run truth --profile mine" in text
             assert "The run itself measured Kendall τ +0.480" in text
             for answer, count in (("fashion", 24), ("other.json", 200)):
@@ -271,7 +271,7 @@ class TestNothingToRank:
                 await wait_for(
                     pilot, lambda n=count: isinstance(app.screen, RankScreen) and app.is_settled and points(app) == n
                 )  # type: ignore[misc]
-            assert "truth: other.json" in text_of(pilot)
+            await shows(pilot, "truth: other.json")
 
     async def test_a_truth_that_is_none_is_told(self, runs: Path, tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text('{"architectures": [3]}')
@@ -280,8 +280,8 @@ class TestNothingToRank:
             await wait_for(pilot, lambda: isinstance(app.screen, Ask))
             app.screen.query_one(Input).value = "bad.json"
             await pilot.press("enter")
-            await wait_for(pilot, lambda: "The truth cannot be read." in text_of(pilot))
-            assert "architectures[1] must be an object" in text_of(pilot)
+            await shows(pilot, "The truth cannot be read.")
+            await shows(pilot, "architectures[1] must be an object")
 
     @pytest.mark.parametrize(
         ("content", "problem"),
@@ -295,7 +295,7 @@ class TestNothingToRank:
         runs = copy_runs(tmp_path)
         (runs / FASHION / "predictions.json").write_text(content)
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (app, pilot):
-            assert problem in text_of(pilot)
+            await shows(pilot, problem)
             for key in ("m", "b", "n", "p", "space", "v", "o", "c", "e"):
                 await pilot.press(key)
                 await pilot.pause()
@@ -306,7 +306,7 @@ class TestNothingToRank:
         path = runs / FASHION / "predictions.json"
         path.write_text(json.dumps({name: {**entry, "acc": 0.5} for name, entry in json.loads(path.read_text()).items()}))
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (_, pilot):
-            assert "a constant ranks nothing" in text_of(pilot)
+            await shows(pilot, "a constant ranks nothing")
 
     async def test_a_run_without_scores_says_what_it_does(self, tmp_path: Path) -> None:
         runs = copy_runs(tmp_path)
@@ -323,11 +323,11 @@ class TestNothingToRank:
             (first, entry), *_ = json.loads(path.read_text()).items()
             path.write_text(json.dumps({first: entry}))
         async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"]) as (_, pilot):
-            assert "only 1 of the 24 architectures of the truth has a prediction" in text_of(pilot)
+            await shows(pilot, "only 1 of the 24 architectures of the truth has a prediction")
 
     async def test_no_run_at_all(self, tmp_path: Path) -> None:
         async with open_app(tmp_path / "none", screen="rank") as (app, pilot):
-            assert "No run to rank." in text_of(pilot)
+            await shows(pilot, "No run to rank.")
             for key in ("m", "b", "n", "p", "space", "v", "o", "c", "e"):
                 await pilot.press(key)
                 await pilot.pause()

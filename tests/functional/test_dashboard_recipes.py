@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, shows, text_of, wait_for
 from textual.pilot import Pilot
 from textual.widgets import Input, Select
 
@@ -76,7 +76,7 @@ class TestList:
         async with open_app(runs, run=FASHION, screen="recipes", size=(200, 60)) as (app, pilot):
             assert names(app) == [*recipe_names(), *profile_names(), "child.toml", "full", "fashion"]
             await go_to(app, pilot, "child.toml")
-            assert "[bold red]mine[/] [link=x]" in text_of(pilot)
+            await shows(pilot, "[bold red]mine[/] [link=x]")
 
     async def test_a_recipe_with_errors_is_told_and_neither_planned_nor_run(self, runs: Path, tmp_path: Path) -> None:
         path = tmp_path / "bad.toml"
@@ -136,7 +136,7 @@ class TestSettings:
             assert shown["profile.pool.size"] == ["77", "--set"]
             await pilot.press("o")
             await answer(pilot, "phases.D1.epoch=3")
-            await wait_for(pilot, lambda: "unknown key (did you mean 'epochs'?)" in text_of(pilot))
+            await shows(pilot, "unknown key (did you mean 'epochs'?)")
             await pilot.press("o")
             await answer(pilot, "-")
             await wait_for(pilot, lambda: screen.is_settled and screen.overrides == [])
@@ -147,7 +147,7 @@ class TestSettings:
             await pilot.press("o")
             await answer(pilot, "epochs")
             assert isinstance(app.screen, Ask)
-            assert "is not key=value" in text_of(pilot)
+            await shows(pilot, "is not key=value")
 
     async def test_p_and_enter_choose_the_profile(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="recipes", size=(200, 60)) as (app, pilot):
@@ -208,9 +208,9 @@ class TestDifference:
                     differs = value != other.model_dump(mode="json")[key]
                     assert (f"phases.{mine.name}.{key}" in shown) == differs
             await go_to(app, pilot, "nano")
-            assert "sse34 is a recipe, nano a profile" in text_of(pilot)
+            await shows(pilot, "sse34 is a recipe, nano a profile")
             await go_to(app, pilot, "sse34")
-            assert "this is the marked one" in text_of(pilot)
+            await shows(pilot, "this is the marked one")
             await pilot.press("space")
             await wait_for(pilot, lambda: screen_of(app).marked is None)
 
@@ -229,14 +229,14 @@ class TestFiles:
         async with open_app(runs, run=FASHION, screen="recipes", size=(200, 60)) as (app, pilot):
             await pilot.press("n")
             await answer(pilot, "taken.txt")
-            assert "ends with .toml" in text_of(pilot)
+            await shows(pilot, "ends with .toml")
             await answer(pilot, "mine.toml")
             await wait_for(pilot, lambda: screen_of(app).current is not None and screen_of(app).current.name == "mine.toml")
             assert (tmp_path / "mine.toml").read_bytes() == recipe_path("full").read_bytes()
             assert "mine.toml" in names(app)
             await pilot.press("n")
             await answer(pilot, "mine.toml")
-            assert "exists already" in text_of(pilot)
+            await shows(pilot, "exists already")
 
     async def test_v_leads_through_the_panels_to_the_file_with_its_comments(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="recipes", size=(200, 60)) as (app, pilot):
@@ -262,7 +262,7 @@ class TestFiles:
             screen = screen_of(app)
             await pilot.press("enter")
             await wait_for(pilot, lambda: screen.about.table.has_focus)
-            assert "settings" in text_of(pilot)
+            await shows(pilot, "settings")
             await pilot.press("escape")
             await wait_for(pilot, lambda: screen.table.has_focus)
             assert app.current_mode == "recipes"
@@ -281,7 +281,7 @@ class TestPlanAndRun:
             await answer(pilot, "phases.D.epochs=5")
             await wait_for(pilot, lambda: screen.is_settled)
             await pilot.press("l")
-            assert "planning" in text_of(pilot)
+            await shows(pilot, "planning")
             await wait_for(pilot, lambda: screen.plan.document is not None or screen.plan.problem, 120)
             assert screen.plan.problem == ""
             shown = {row[0]: row for row in rows(app)}
@@ -289,7 +289,7 @@ class TestPlanAndRun:
                 assert shown[phase["name"]][2:6] == [
                     f"{phase[key]:,}" for key in ("epochs", "steps", "paths_per_step", "passes")
                 ]
-            assert f"{plan['run']}: about" in text_of(pilot)
+            await shows(pilot, f"{plan['run']}: about")
             await go_to(app, pilot, "full")
             assert screen.plan.document is None
             await go_to(app, pilot, "small.toml")
@@ -310,7 +310,7 @@ class TestPlanAndRun:
             await go_to(app, pilot, "full")
             await pilot.press("l")
             await wait_for(pilot, lambda: screen.plan.problem, 120)
-            assert screen.plan.problem.split()[0] in text_of(pilot)
+            await shows(pilot, screen.plan.problem.split()[0])
             assert screen.plan.document is None
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from dashboard_tools import FASHION, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, copy_runs, hides, open_app, shows, text_of, wait_for
 from textual.pilot import Pilot
 
 from kit.dashboard.screens.compare import CompareScreen
@@ -70,7 +70,7 @@ class TestRuns:
                 assert app.run_directory is not None
                 assert app.run_directory.id == "running"
                 for status in ("▶ running", "✗ crashed", "■ stopped", "✓ finished"):
-                    assert status in text_of(pilot)
+                    await shows(pilot, status)
 
     async def test_the_run_under_the_cursor_is_the_one_the_other_screens_show(self, runs: Path) -> None:
         second_run(runs, lines=300)
@@ -95,7 +95,7 @@ class TestRuns:
                 keys.append(table.sorted_by[0])
                 await pilot.press("o")
             assert keys[0] == "run"
-            assert {"state", "phase", "done", "loss", "rank"} <= set(keys)
+            assert {"state", "phase", "done", "loss", "kendall"} <= set(keys)
             assert [table.row_cells(index)[0] for index in range(2)] == order
             await pilot.press("o")
             assert table.row_cells(0)[0] == "aaa"
@@ -154,7 +154,7 @@ class TestRuns:
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
-            await wait_for(pilot, lambda: "no process works on run" in text_of(pilot))
+            await shows(pilot, "no process works on run")
 
     async def test_a_stranger_with_the_same_number_is_not_signalled(self, runs: Path) -> None:
         run = second_run(runs, lines=300)
@@ -175,17 +175,17 @@ class TestRun:
             for title in ("learning rate over passes", "accuracy over sub-networks scored", "loss over passes"):
                 await pilot.press("m")
                 await settle(pilot)
-                assert title in text_of(pilot)
+                await shows(pilot, title)
             await pilot.press("l")
             await settle(pilot)
-            assert "logarithmic" in text_of(pilot)
+            await shows(pilot, "logarithmic")
             await pilot.press("p")
             await settle(pilot)
-            assert "loss of pretrain over steps of pretrain" in text_of(pilot)
+            await shows(pilot, "loss of pretrain over steps of pretrain")
             for _ in range(11):
                 await pilot.press("p")
             await settle(pilot)
-            assert "loss of SSE-3" in text_of(pilot)
+            await shows(pilot, "loss of SSE-3")
             await pilot.press("p")
             await settle(pilot)
             assert screen.scope is None
@@ -195,10 +195,10 @@ class TestRun:
             app.screen.query_one("#run-phases", VirtualTable).focus()
             await pilot.press("down", "down")
             await settle(pilot)
-            assert "loss of D1" in text_of(pilot)
+            await shows(pilot, "loss of D1")
             await pilot.press("end")
             await settle(pilot)
-            assert "accuracy over sub-networks" in text_of(pilot)
+            await shows(pilot, "accuracy over sub-networks")
 
     async def test_zoom_move_and_everything_again(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="run", size=(120, 40)) as (app, pilot):
@@ -251,11 +251,11 @@ class TestRun:
             assert log.cursor == 0
             await pilot.press("end")
             await settle(pilot)
-            assert "something new" in text_of(pilot)
+            await shows(pilot, "something new")
 
     async def test_the_last_step_and_the_candidates_are_one_key_away(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="run", size=(80, 40)) as (app, pilot):
-            assert "Candidates" not in text_of(pilot)
+            await hides(pilot, "Candidates")
             await pilot.press("v")
             await settle(pilot)
             text = text_of(pilot)
@@ -266,11 +266,11 @@ class TestRun:
             assert "stage 3 ■■□□□□□·" in text, "SSE-3 draws depths 2 to 7 of 8 in stage 3"
             await pilot.press("v")
             await settle(pilot)
-            assert "run finished" in text_of(pilot)
+            await shows(pilot, "run finished")
 
     async def test_figures_of_the_header(self, runs: Path) -> None:
         async with open_app(runs, run=FASHION, screen="run", size=(200, 50)) as (_, pilot):
-            await wait_for(pilot, lambda: "images/s -" not in text_of(pilot))
+            await hides(pilot, "images/s -")
             text = text_of(pilot)
             assert "23,500 of 23,500 passes" in text
             assert "Kendall τ +0.480 [0.223, 0.703]" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, text_of, wait_for
+from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, open_app, shows, text_of, wait_for
 from synthetic_archive import data_members, synthetic, whole
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -84,23 +84,23 @@ class TestSoundArchive:
             screen = screen_of(app)
             report = check_archive(archive)
             assert {check.id for check in screen.checks} == {finding.id for finding in report.checks}
-            assert "passes" in text_of(pilot)
+            await shows(pilot, "passes")
             tree = app.screen.query_one(ArchiveTree)
             shown = {node.data.path for node in tree._tree_nodes.values() if node.data is not None}
             assert shown == members.keys() | set(layout.SEALS)
             models = json.loads(members[layout.ONNX_INDEX])["models"]
             assert screen.query_one(ExportsTable).count == len(models)
-            assert f"{models[0]['accuracy']:.4f}" in text_of(pilot)
+            await shows(pilot, f"{models[0]['accuracy']:.4f}")
 
     async def test_it_is_checked_again_when_it_changes(self, runs: Path, archive: Path, members: dict[str, bytes]) -> None:
         async with open_app(runs, run=FASHION, screen="submission") as (app, pilot):
             assert not any(check.kind == "fail" for check in screen_of(app).checks)
             write_tar(archive, members)  # without its seals
             await wait_for(pilot, lambda: any(check.kind == "fail" for check in screen_of(app).checks), 60)
-            assert "breaks" in text_of(pilot)
+            await shows(pilot, "breaks")
             archive.unlink()
             await wait_for(pilot, lambda: not screen_of(app).found.archives)
-            assert "no archive of" in text_of(pilot)
+            await shows(pilot, "no archive of")
 
     async def test_keys_filter_copy_and_move_through_the_panels(self, runs: Path, archive: Path) -> None:
         async with open_app(runs, run=FASHION, screen="submission", size=(80, 24)) as (app, pilot):
@@ -124,7 +124,7 @@ class TestSoundArchive:
             last = screen._member
             assert last is not None
             await wait_for(pilot, lambda: app.clipboard == last.path)
-            assert last.path in text_of(pilot)
+            await shows(pilot, last.path)
             await pilot.press("g", "j", "k", "pagedown", "pageup", "h")
             await pilot.press("v")
             await wait_for(pilot, lambda: app.screen.query_one(ExportsTable).has_focus)
@@ -151,9 +151,9 @@ class TestSoundArchive:
             await pilot.press("u")
             await pilot.pause()
             assert not screen_of(app).is_settled
-            assert "checking" in text_of(pilot)
+            await shows(pilot, "checking")
             await wait_for(pilot, lambda: screen_of(app).is_settled, 60)
-            assert "passes" in text_of(pilot)
+            await shows(pilot, "passes")
 
     async def test_exported_checks_are_those_that_are_shown(self, runs: Path, broken: Path, tmp_path: Path) -> None:
         async with open_app(runs, run=FASHION, screen="submission") as (app, pilot):
@@ -215,7 +215,7 @@ class TestOtherArchives:
             await pilot.press("n")
             await wait_for(pilot, lambda: screen.archive is not None and screen.archive.path == archive)
             await wait_for(pilot, lambda: screen.is_settled, 60)
-            assert "passes" in text_of(pilot)
+            await shows(pilot, "passes")
             table = screen.query_one("#submission-archives", VirtualTable)
             assert table.count == 2
             table.focus()
@@ -237,7 +237,7 @@ class TestOtherArchives:
             await pilot.press("o")
             await answer(pilot, str(path))
             await wait_for(pilot, lambda: screen.archive is not None and screen.checks, 60)
-            assert "away.tar" in text_of(pilot)
+            await shows(pilot, "away.tar")
 
     @pytest.mark.parametrize("exists", [True, False])
     async def test_without_a_run_there_is_a_clear_state(self, tmp_path: Path, exists: bool) -> None:
@@ -245,7 +245,7 @@ class TestOtherArchives:
         if exists:
             folder.mkdir(parents=True)
         async with open_app(folder, screen="submission") as (app, pilot):
-            assert "no run is chosen" in text_of(pilot)
+            await shows(pilot, "no run is chosen")
             for key in ("b", "p", "u", "x", "n", "v", "v", "v", "f", "c", "e", "enter"):
                 await pilot.press(key)
             await pilot.pause()
@@ -275,7 +275,7 @@ class TestUnfinishedRun:
         (run / "weights" / "supernet.safetensors").write_bytes(b"no weights")
         (run / "weights.json").write_text(json.dumps({"supernet.safetensors": "0" * 64}))
         async with open_app(runs, run=FASHION, screen="submission", size=(120, 36)) as (app, pilot):
-            assert "b builds its archive" in text_of(pilot)
+            await shows(pilot, "b builds its archive")
             await pilot.press("b")
             await answer(pilot, str(tmp_path / "x.tar"))
             panel = app.screen_stack[0].query_one(JobPanel)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit_process import PATIENCE
 
 from kit.methods import METHODS, settings_model
 from kit.recipe import Profile, Recipe
@@ -51,7 +52,7 @@ def test_a_new_setting_orphans_nothing(trained, kit, newer_kit):
     def newer(*arguments: str) -> dict:
         command = [sys.executable, "-P", "-c", "from kit.cli.main import main; main()", *arguments]
         environment = os.environ | {"PYTHONPATH": str(newer_kit)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -8,13 +8,14 @@ import textwrap
 import psutil
 import pytest
 import torch
+from kit_process import PATIENCE, SERVER
 from safetensors.torch import load_file
 
 from kit.events import RunFinished, RunStopped, StepDone, SubnetEvaluated
 from kit.pool import draw_pool, write_predictions
 from kit.recipe import load_profile
 from kit.records import read_records
-from kit.training import separate_backward
+from kit.training import separate_backward, shared_backward
 
 TWO = ("--nproc-per-node", "2")
 
@@ -33,13 +34,16 @@ real = dist.all_reduce
 dist.all_reduce = lambda tensor, *rest, **named: (calls.append(tensor.numel()), real(tensor, *rest, **named))[1]
 with open_process_group(60) as group:
     half = slice(group.rank * 4, group.rank * 4 + 4)
-    step = shared_backward if sys.argv[3] == "shared" else separate_backward
-    losses = step(network, images[half], labels[half], paths)
-    mean, stop = group.average(network, losses, group.rank == 1)
-    assert len(calls) == 1, calls
-    assert stop, "one process wanted to stop, so all do"
-    found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-    save_file({**found, "losses": mean}, f"{sys.argv[1]}/{group.rank}.safetensors")
+    for step in (separate_backward, shared_backward):
+        network.load_state_dict(case()[0].state_dict())
+        network.zero_grad()
+        calls.clear()
+        losses = step(network, images[half], labels[half], paths)
+        mean, stop = group.average(network, losses, group.rank == 1)
+        assert len(calls) == 1, calls
+        assert stop, "one process wanted to stop, so all do"
+        found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        save_file({**found, "losses": torch.tensor(mean)}, f"{sys.argv[1]}/{step.__name__}.{group.rank}.safetensors")
 """
 
 CASE = """
@@ -60,15 +64,12 @@ def case():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["separate", "shared"])
-def test_gradients_are_the_mean_over_the_halves_in_one_exchange(tmp_path, monkeypatch, step):
+def test_gradients_are_the_mean_over_the_halves_in_one_exchange(tmp_path, monkeypatch):
     (tmp_path / "gradient_case.py").write_text(CASE)
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(GRADIENTS))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *TWO, str(script)]
-    subprocess.run([*command, str(tmp_path), str(tmp_path), step], check=True, timeout=120)
-    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
-    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items()), "both processes hold the same"
+    subprocess.run([*command, str(tmp_path), str(tmp_path)], check=True, timeout=PATIENCE)
     monkeypatch.syspath_prepend(str(tmp_path))
     from gradient_case import case
 
@@ -77,18 +78,20 @@ def test_gradients_are_the_mean_over_the_halves_in_one_exchange(tmp_path, monkey
         separate_backward(network, images[:4], labels[:4], paths),
         separate_backward(network, images[4:], labels[4:], paths),
     ]
-    torch.testing.assert_close(first.pop("losses"), torch.stack(halves).mean(dim=0), rtol=1e-5, atol=1e-6)
     expected = {name: p.grad / 2 for name, p in network.named_parameters() if p.grad is not None}
-    assert expected.keys() == first.keys()
-    for name, gradient in expected.items():
-        scale = float(gradient.abs().max()) or 1.0
-        assert float((first[name] - gradient).abs().max()) / scale < 1e-5, name
+    for step in (separate_backward, shared_backward):
+        first, second = (load_file(tmp_path / f"{step.__name__}.{rank}.safetensors") for rank in (0, 1))
+        assert all(torch.equal(tensor, second[name]) for name, tensor in first.items()), "both processes hold the same"
+        torch.testing.assert_close(first.pop("losses"), torch.stack(halves).mean(dim=0), rtol=1e-5, atol=1e-6)
+        assert expected.keys() == first.keys()
+        for name, gradient in expected.items():
+            scale = float(gradient.abs().max()) or 1.0
+            assert float((first[name] - gradient).abs().max()) / scale < 1e-5, (step.__name__, name)
 
 
 def workers(process):
     """The processes that a launcher has started."""
-    children = psutil.Process(process.popen.pid).children()
-    return [child for child in children if "kit.cli.main" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process(process.popen.pid).children() if child.name() != SERVER]
 
 
 def count(small, kind):
@@ -108,14 +111,13 @@ def undisturbed(tmp_path_factory, make_small):
     """Weights and predictions of the small run by two processes that nobody disturbed."""
     small = make_small(tmp_path_factory.mktemp("undisturbed"))
     command = [sys.executable, "-m", "kit.cli.main", *small.arguments(*TWO)]
-    subprocess.run(command, check=True, timeout=180, capture_output=True)
+    subprocess.run(command, check=True, timeout=PATIENCE, capture_output=True)
     return small.results()
 
 
 @pytest.mark.slow
-def test_two_processes_train_otherwise_than_one_and_are_another_run(small, kit, undisturbed):
-    assert kit(*small.arguments()).code == 0
-    assert small.results()[0] != undisturbed[0], "each process normalises by its own half of a batch"
+def test_two_processes_train_otherwise_than_one_and_are_another_run(trained_once, undisturbed):
+    assert trained_once.results()[0] != undisturbed[0], "each process normalises by its own half of a batch"
 
 
 @pytest.mark.slow
@@ -209,7 +211,7 @@ def test_scores_do_not_depend_on_who_computed_them(small, kit, start, scored):
     expected = (small.run / alone.json["predictions"]).read_bytes()
     both = start([*scored, *TWO, "--fresh"])
     # Kill one in the middle of a unit; the other's finished units, and its own, are there for the next start.
-    assert both.wait_for(lambda: lines(small, ".rank1") >= 2)
+    assert both.wait_for(lambda: lines(small, ".rank1") >= 2 and lines(small) >= 1)
     workers(both)[-1].send_signal(signal.SIGKILL)
     assert both.end() == 3
     kept = lines(small) + lines(small, ".rank1")
@@ -236,7 +238,8 @@ def test_a_hanging_worker_is_noticed_by_those_who_wait_for_it(small, start, scor
     finally:
         if hung.is_running():
             hung.kill()
-    assert "has not moved for 6 s" in logs(process)
+    # On a busy machine the time may be up in a call of the group first, which says it in other words.
+    assert any(words in logs(process) for words in ("has not moved for 6 s", "does not answer"))
 
 
 @pytest.mark.slow

@@ -14,11 +14,8 @@ def lines(small):
 
 
 @pytest.mark.slow
-def test_sigkill_at_ten_moments_changes_nothing(small, kit, start, tmp_path):
-    undisturbed = tmp_path / "undisturbed"
-    assert kit(*small.arguments(runs=undisturbed)).code == 0
-    expected = small.results(undisturbed / "small-tiny-s0")
-    total = (undisturbed / "small-tiny-s0" / "events.jsonl").read_bytes().count(b"\n")
+def test_sigkill_at_ten_moments_changes_nothing(small, kit, start, trained_once):
+    expected, total = trained_once.results(), lines(trained_once)
     # Moments by progress, spread over the whole run: a share of the events that an undisturbed run writes.
     rng = random.Random(7)
     shares = [(index + rng.random()) / 11 for index in range(10)]

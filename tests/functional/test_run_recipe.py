@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit_process import CODE
 from safetensors import safe_open
 
 from kit.events import CandidateReplaced, PhaseStarted, RunFinished, RunStopped, StepDone, SubnetEvaluated
@@ -71,33 +72,30 @@ def test_the_shared_step_trains_the_same_paths_to_almost_the_same_losses(small, 
         assert losses["shared"][key][1] == pytest.approx(values, rel=1e-2)
 
 
-def test_recipes_share_their_phases(small, kit):
-    assert kit(*small.arguments()).code == 0
-    ladder = small.recipe.with_name("longer.toml")
-    text = small.recipe.read_text().replace('name = "small"', 'name = "longer"')
+def test_recipes_share_their_phases(trained, kit):
+    ladder = trained.recipe.with_name("longer.toml")
+    text = trained.recipe.read_text().replace('name = "small"', 'name = "longer"')
     ladder.write_text(text.replace("distillation = 0.4", "distillation = 0.3"))
-    assert kit("run", "recipe", str(ladder), "--profile", str(small.profile), "--runs", str(small.runs)).code == 0
-    events = list(map(json.loads, (small.runs / "longer-tiny-s0" / "events.jsonl").read_text().splitlines()))
+    assert kit("run", "recipe", str(ladder), "--profile", str(trained.profile), "--runs", str(trained.runs)).code == 0
+    events = list(map(json.loads, (trained.runs / "longer-tiny-s0" / "events.jsonl").read_text().splitlines()))
     assert [e["phase"] for e in events if e["kind"] == "PhaseReused"] == ["pretrain", "D", "W", "CPT"]
     assert {e["phase"] for e in events if e["kind"] == "StepDone"} == {"SSE-0"}
 
 
-def test_fresh_trains_again_beside_the_old_run(small, kit):
-    assert kit(*small.arguments()).code == 0
-    old = small.results()
-    assert kit(*small.arguments("--fresh")).code == 0
-    assert small.results() == old == small.results(small.runs / "small-tiny-s0-r2")
-    events = list(map(json.loads, (small.runs / "small-tiny-s0-r2" / "events.jsonl").read_text().splitlines()))
+def test_fresh_trains_again_beside_the_old_run(trained, kit):
+    old = trained.results()
+    assert kit(*trained.arguments("--fresh")).code == 0
+    assert trained.results() == old == trained.results(trained.runs / "small-tiny-s0-r2")
+    events = list(map(json.loads, (trained.runs / "small-tiny-s0-r2" / "events.jsonl").read_text().splitlines()))
     assert sum(e["kind"] == "StepDone" for e in events) == 22
 
 
-def test_given_weights_replace_pretraining_and_teach(small, kit):
-    assert kit(*small.arguments()).code == 0
-    key = next(e.key for e in small.events if isinstance(e, PhaseStarted) and e.phase == "pretrain")
-    pretrained = small.runs / "phases" / key / "weights.safetensors"
-    outcome = kit(*small.arguments("--weights", str(pretrained), "--json"))
+def test_given_weights_replace_pretraining_and_teach(trained, kit):
+    key = next(e.key for e in trained.events if isinstance(e, PhaseStarted) and e.phase == "pretrain")
+    pretrained = trained.runs / "phases" / key / "weights.safetensors"
+    outcome = kit(*trained.arguments("--weights", str(pretrained), "--json"))
     assert outcome.code == 0
-    events = list(map(json.loads, (RunDirectory(small.runs / outcome.json["run"]).events).read_text().splitlines()))
+    events = list(map(json.loads, (RunDirectory(trained.runs / outcome.json["run"]).events).read_text().splitlines()))
     assert next(e for e in events if e["kind"] == "RunStarted")["phases"] == ["D", "W", "CPT", "SSE-0"]
 
 
@@ -138,23 +136,21 @@ def test_the_plan_of_the_paper_counts_as_the_paper_does(kit, tmp_path):
     assert sum(count for name, count in epochs.items() if name.startswith("SSE")) == 240
 
 
-def test_a_changed_recipe_does_not_touch_the_run_it_would_continue(small, kit):
-    assert kit(*small.arguments()).code == 0
-    before = {path: path.read_bytes() for path in small.runs.rglob("*") if path.is_file()}
-    small.recipe.write_text(small.recipe.read_text().replace("epochs = 3", "epochs = 4"))
-    refused = kit(*small.arguments())
+def test_a_changed_recipe_does_not_touch_the_run_it_would_continue(trained, kit):
+    before = {path: path.read_bytes() for path in trained.runs.rglob("*") if path.is_file()}
+    trained.recipe.write_text(trained.recipe.read_text().replace("epochs = 3", "epochs = 4"))
+    refused = kit(*trained.arguments())
     assert refused.code == 2 and "recipe.phases.CPT.epochs 3 -> 4" in refused.err and "--fresh" in refused.err
-    assert {path: path.read_bytes() for path in small.runs.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in trained.runs.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_in_use_is_left_alone(small, kit):
-    assert kit(*small.arguments()).code == 0
-    with (small.run / ".lock").open() as lock:
+def test_a_run_in_use_is_left_alone(trained, kit):
+    with (trained.run / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused = kit(*small.arguments())
-        removal = kit("runs", "remove", "small-tiny-s0", "--runs", str(small.runs))
+        refused = kit(*trained.arguments())
+        removal = kit("runs", "remove", "small-tiny-s0", "--runs", str(trained.runs))
     assert refused.code == 3 and "in use by another process" in refused.err
-    assert removal.code == 3 and small.run.exists()
+    assert removal.code == 3 and trained.run.exists()
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(small, kit):
@@ -175,19 +171,18 @@ def flip_bit(path):
     path.write_bytes(data)
 
 
-def test_a_flipped_bit_in_a_phase_is_noticed(small, kit):
-    assert kit(*small.arguments()).code == 0
-    key = next(e.key for e in small.events if isinstance(e, PhaseStarted) and e.phase == "CPT")
-    flip_bit(small.runs / "phases" / key / "weights.safetensors")
-    outcome = kit(*small.arguments())
+def test_a_flipped_bit_in_a_phase_is_noticed(trained, kit):
+    key = next(e.key for e in trained.events if isinstance(e, PhaseStarted) and e.phase == "CPT")
+    flip_bit(trained.runs / "phases" / key / "weights.safetensors")
+    outcome = kit(*trained.arguments())
     assert outcome.code == 3 and key in outcome.err and "SHA-256" in outcome.err
-    assert kit(*small.arguments("--fresh")).code == 0
+    assert kit(*trained.arguments("--fresh")).code == 0
 
 
-def test_a_full_disk_loses_nothing(small, kit, tmp_path):
+def test_a_full_disk_loses_nothing(trained, tmp_path):
     """A limit on file size stands in for the disk: writes fail half-way in the same place."""
     limited = tmp_path / "limited"
-    command = [sys.executable, "-c", "from kit.cli.main import main; main()", *small.arguments(runs=limited)]
+    command = [sys.executable, "-c", CODE, *trained.arguments(runs=limited)]
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -198,13 +193,11 @@ def test_a_full_disk_loses_nothing(small, kit, tmp_path):
     assert "cannot write" in failed.stderr and "Traceback" not in failed.stderr
     assert not list(limited.rglob("*.tmp")), "half a file was left behind"
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert kit(*small.arguments()).code == 0
-    assert small.results(limited / "small-tiny-s0") == small.results()
+    assert trained.results(limited / "small-tiny-s0") == trained.results()
 
 
-def test_runs_are_listed_shown_and_removed(small, kit):
-    assert kit(*small.arguments()).code == 0
-    where = ("--runs", str(small.runs))
+def test_runs_are_listed_shown_and_removed(trained, kit):
+    where = ("--runs", str(trained.runs))
     [listed] = kit("runs", "list", "--json", *where).json["runs"]
     assert (listed["run"], listed["state"], listed["recipe"], listed["profile"]) == (
         "small-tiny-s0",
@@ -212,37 +205,35 @@ def test_runs_are_listed_shown_and_removed(small, kit):
         "small",
         "tiny",
     )
-    assert kit("runs", "show", *where, "small-tiny-s0", "--json").json["path"] == str(small.run)
+    assert kit("runs", "show", *where, "small-tiny-s0", "--json").json["path"] == str(trained.run)
     assert "small-tiny-s0" in kit("runs", "list", *where).out
     assert kit("runs", "remove", "small-tiny-s0", *where).code == 0
-    assert not small.run.exists() and (small.runs / "phases").exists()
+    assert not trained.run.exists() and (trained.runs / "phases").exists()
     missing = kit("runs", "show", "small-tiny-s0", *where)
     assert missing.code == 2 and "there is no run" in missing.err
 
 
-def test_evaluate_scores_a_runs_pool_again_and_both_methods_agree(small, kit):
-    assert kit(*small.arguments()).code == 0
-    expected = small.results()[1]
-    where = ("--runs", str(small.runs), "--json")
+def test_evaluate_scores_a_runs_pool_again_and_both_methods_agree(trained, kit):
+    expected = trained.results()[1]
+    where = ("--runs", str(trained.runs), "--json")
     done = kit("evaluate", "small-tiny-s0", *where).json
     assert (done["subnets"], done["scored_now"], done["images"], done["calibration_images"]) == (60, 0, 60, 32)
     for method in ("one-by-one", "tree"):
         outcome = kit("evaluate", "small-tiny-s0", "--method", method, "--fresh", *where).json
         assert outcome["scored_now"] == 60 and outcome["macs_done"] <= outcome["macs_one_by_one"]
-        assert (small.run / "predictions.json").read_bytes() == expected
-    weights = str(small.run / "weights" / "supernet.safetensors")
-    alone = kit("evaluate", weights, "--profile", str(small.profile), "--pool", str(small.run / "pool.json"), *where)
+        assert (trained.run / "predictions.json").read_bytes() == expected
+    weights = str(trained.run / "weights" / "supernet.safetensors")
+    alone = kit("evaluate", weights, "--profile", str(trained.profile), "--pool", str(trained.run / "pool.json"), *where)
     assert alone.code == 0 and json.loads(Path(alone.json["predictions"]).read_text()) == json.loads(expected)
     limited = kit("evaluate", "small-tiny-s0", "--limit", "5", *where).json
-    assert limited["subnets"] == 5 and limited["predictions"] != str(small.run / "predictions.json")
+    assert limited["subnets"] == 5 and limited["predictions"] != str(trained.run / "predictions.json")
 
 
-def test_a_pool_of_ones_own_is_scored(small, kit, tmp_path):
-    assert kit(*small.arguments()).code == 0
-    entries = json.loads((small.run / "pool.json").read_text())
+def test_a_pool_of_ones_own_is_scored(trained, kit, tmp_path):
+    entries = json.loads((trained.run / "pool.json").read_text())
     own = tmp_path / "own.json"
     own.write_text(json.dumps({f"net-{i}": entry for i, entry in enumerate(list(entries.values())[::-1])}))
-    outcome = kit(*small.arguments("--pool", str(own), "--json"))
+    outcome = kit(*trained.arguments("--pool", str(own), "--json"))
     assert outcome.code == 0
     assert list(json.loads(Path(outcome.json["predictions"]).read_text())) == [f"net-{i}" for i in range(60)]
 
@@ -297,27 +288,26 @@ def test_a_folder_where_nothing_can_be_written_is_an_error(small, kit, monkeypat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"sha256": 3, "step": "x"}'])
-def test_damaged_bookkeeping_is_an_error_that_fresh_mends(small, kit, content):
-    assert kit(*small.arguments()).code == 0
-    expected = small.results()
-    key = next(e.key for e in small.events if isinstance(e, PhaseStarted) and e.phase == "CPT")
-    phase, resolved = small.runs / "phases" / key / "phase.json", small.run / "resolved.json"
+def test_damaged_bookkeeping_is_an_error_that_fresh_mends(trained, kit, content):
+    expected = trained.results()
+    key = next(e.key for e in trained.events if isinstance(e, PhaseStarted) and e.phase == "CPT")
+    phase, resolved = trained.runs / "phases" / key / "phase.json", trained.run / "resolved.json"
     whole = phase.read_bytes(), resolved.read_bytes()
     phase.write_text(content)
-    refused = kit(*small.arguments())
+    refused = kit(*trained.arguments())
     assert refused.code == 3 and str(phase) in refused.err and "--fresh" in refused.err
     phase.unlink()
     (phase.parent / "checkpoint.json").write_text(content)
-    refused = kit(*small.arguments())
+    refused = kit(*trained.arguments())
     assert refused.code == 3 and "checkpoint.json" in refused.err and "--fresh" in refused.err
     (phase.parent / "checkpoint.json").unlink()
     phase.write_bytes(whole[0])
     resolved.write_text(content)
-    assert kit("evaluate", "small-tiny-s0", "--runs", str(small.runs)).code == 3
-    [listed] = kit("runs", "list", "--runs", str(small.runs), "--json").json["runs"]
+    assert kit("evaluate", "small-tiny-s0", "--runs", str(trained.runs)).code == 3
+    [listed] = kit("runs", "list", "--runs", str(trained.runs), "--json").json["runs"]
     assert listed["state"] == "damaged"
     resolved.write_bytes(whole[1])
-    assert kit(*small.arguments()).code == 0 and small.results() == expected
+    assert kit(*trained.arguments()).code == 0 and trained.results() == expected
 
 
 def test_a_folder_that_is_no_run_is_left_alone(small, kit):

@@ -23,7 +23,7 @@ from kit.submission.checks import check_archive
 report = check_archive(Path(sys.argv[1]))
 # Not `ru_maxrss`, which a process inherits from the one that started it.
 peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(json.dumps({"failed": report.failed, "megabytes": int(peak) / 1024}))
+print(json.dumps({"failed": [each.message for each in report.checks if not each.ok], "megabytes": int(peak) / 1024}))
 """
 
 

@@ -57,7 +57,7 @@ def test_what_schedulers_send_saves(small, number: signal.Signals, processes: in
 @pytest.mark.slow
 def test_nohup_keeps_its_word(small) -> None:
     process = subprocess.Popen(["nohup", *KIT, *small.arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not any(small.runs.glob("phases/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGHUP)

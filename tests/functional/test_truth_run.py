@@ -2,10 +2,13 @@
 
 import json
 import signal
+from math import sqrt
+from statistics import mean, variance
 
 import pytest
 
-from kit.ranking.truth_file import load_truth
+from kit.ranking.truth_file import find_truth, load_truth
+from kit.recipe import load_profile
 from kit.records import read_records
 
 
@@ -29,6 +32,7 @@ def test_a_truth_is_made_once_and_grows(small, kit):
     first = load_truth(truth(small.runs))
     assert len(first.codes) == 3 and all(len(values) == 2 for values in first.accuracies)
     assert len({value for values in first.losses for value in values}) == 6, "no two trainings are the same"
+    assert first.chosen == "the first 3 of the pool that profile tiny draws with seed 0"
     assert len(trainings(small.runs)) == 6
     document = truth(small.runs).read_bytes()
     assert kit(*arguments(small)).code == 0
@@ -47,9 +51,29 @@ def test_order_and_choice_of_architectures_change_no_result(small, kit, tmp_path
     codes.write_text("\n".join(reversed(whole.codes[1:])) + "\n\n")
     assert kit(*arguments(small, "--codes", str(codes), "--seeds", "1", runs=tmp_path / "other")).code == 0
     part = load_truth(truth(tmp_path / "other"))
-    assert part.codes == tuple(reversed(whole.codes[1:]))
+    assert part.codes == tuple(reversed(whole.codes[1:])) and part.chosen == "a list that was given"
     for code, losses in zip(part.codes, part.losses, strict=True):
         assert losses == (whole.losses[whole.codes.index(code)][0],)
+
+
+def test_stacked_seeds_are_the_separate_ones_up_to_rounding(small, kit, tmp_path):
+    stacked = ["--set", "profile.truth.stack=2", "--seeds", "3"]
+    assert kit(*arguments(small, "--seeds", "3")).code == 0
+    assert kit(*arguments(small, *stacked, runs=tmp_path / "stacked")).code == 0
+    one, other = load_truth(truth(small.runs)), load_truth(truth(tmp_path / "stacked"))
+    assert other.codes == one.codes and len(trainings(tmp_path / "stacked")) == 9
+    for losses, expected in zip(other.losses, one.losses, strict=True):
+        assert losses == pytest.approx(expected, rel=1e-3) and losses[2] == expected[2], "a single one is not stacked"
+
+
+def test_seeds_that_are_asked_for_later_are_stacked_among_themselves(small, kit):
+    stacked = ["--set", "profile.truth.stack=2"]
+    assert kit(*arguments(small, *stacked, "--seeds", "1")).code == 0
+    first = load_truth(truth(small.runs))
+    assert kit(*arguments(small, *stacked, "--seeds", "4")).code == 0
+    grown = load_truth(truth(small.runs))
+    assert [row[:1] for row in grown.losses] == list(first.losses) and grown.seeds == 4
+    assert len(trainings(small.runs)) == 12
 
 
 @pytest.mark.slow
@@ -111,3 +135,22 @@ def test_the_provenance_says_how_it_was_made(small, kit):
     document = json.loads(truth(small.runs).read_text())
     assert document["profile"] == "tiny" and document["provenance"]["made_by"] == "kit run truth"
     assert document["provenance"]["training"]["epochs"] == 1
+    assert document["made_with"]["search_space"]["base_channels"] == [3, 4, 5, 6]
+    assert document["made_with"]["source"] == load_truth(find_truth("nano")).made_with.source, (
+        "the same digits, fewer of them"
+    )
+
+
+@pytest.mark.slow
+def test_trained_again_two_entries_of_the_shipped_truth_are_as_shipped(kit, tmp_path):
+    """Within three standard deviations: bit for bit only on the very processor, whose name a truth does not hold."""
+    shipped = load_truth(find_truth("nano"))
+    stack = load_profile("nano").truth.stack
+    where = ["--runs", str(tmp_path), "--workers", "1", "--architectures", "2", "--seeds", str(stack)]
+    assert kit("run", "truth", "--profile", "nano", *where).code == 0
+    again = load_truth(tmp_path / "truth-nano" / "truth.json")
+    assert again.codes == shipped.codes[:2] and again.made_with == shipped.made_with
+    spread = sqrt(mean(variance(row) for row in shipped.accuracies))
+    for found, expected in zip(again.accuracies, shipped.accuracies, strict=False):
+        assert mean(found) == pytest.approx(mean(expected[:stack]), abs=3 * spread / sqrt(stack))
+        assert found == pytest.approx(expected[:stack], abs=6 * spread)

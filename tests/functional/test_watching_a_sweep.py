@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dashboard_tools import open_app, text_of, wait_for
+from dashboard_tools import open_app, shows, text_of, wait_for
 from textual.pilot import Pilot
 
 from kit.dashboard.app import DashboardApp
@@ -59,7 +59,7 @@ async def test_screens_3_and_4_grow_with_the_sweep(tmp_path: Path, monkeypatch: 
     best = sweep_until(events, 1)
     async with open_app(request.runs, run=run.directory.id, screen="rank", size=(160, 60)) as (app, pilot):
         assert 0 < scored(pilot) < 3
-        assert "known truth: ranks appear here from 3 on" in text_of(pilot)
+        await shows(pilot, "known truth: ranks appear here from 3 on")
         for done in (12, 25, POOL):
             best = max(best, sweep_until(events, done))
             assert not run.directory.predictions.exists()

@@ -41,8 +41,8 @@ def score():
 def test_it_scores_what_was_recorded_and_leaves_the_supernet_alone(score):
     net = supernet()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    subnet = calibrate_as_scored(net, ARCHITECTURE, images(), recorded=(score.correct, score.images))
-    assert (subnet.correct, subnet.images) == (score.correct, score.images)
+    _, found = calibrate_as_scored(net, ARCHITECTURE, images(), recorded=(score.correct, score.images))
+    assert found == (score.correct, score.images)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
@@ -62,17 +62,17 @@ def test_another_environment_may_differ_by_the_stated_bound_and_no_more(score):
 
 
 def test_the_file_loads_into_a_fresh_timm_network_bit_for_bit(tmp_path):
-    subnet = calibrate_as_scored(supernet(), ARCHITECTURE, images(), recorded=None)
+    subnet, score = calibrate_as_scored(supernet(), ARCHITECTURE, images(), recorded=None)
     path = tmp_path / "subnet.safetensors"
-    save_calibrated(subnet, path)
+    save_calibrated(subnet, ARCHITECTURE, score, path)
     network = timm.create_model("resnet48_subnet", code=ARCHITECTURE.code, space=SPACE, num_classes=3)
     network.load_state_dict(load_file(path))
     sample = pixels(5, 4) / 255
-    assert torch.equal(network.eval()(sample), subnet.network(sample))
+    assert torch.equal(network.eval()(sample), subnet(sample))
     with safe_open(path, "np") as file:
         assert len(file.metadata()) <= 1
     again = tmp_path / "again.safetensors"
-    save_calibrated(subnet, again)
+    save_calibrated(subnet, ARCHITECTURE, score, again)
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -85,10 +85,10 @@ def test_a_few_shot_supernet_calibrates_the_member_that_owns_the_architecture():
     owner = net.cell_of(ARCHITECTURE)
     with torch.no_grad():
         net.members[1 - owner].conv1.weight.zero_()
-    single = calibrate_as_scored(supernet(), ARCHITECTURE, images(), recorded=None)
-    shared = calibrate_as_scored(net, ARCHITECTURE, images(), recorded=None)
-    for name, tensor in single.network.state_dict().items():
-        assert torch.equal(tensor, shared.network.state_dict()[name]), name
+    single, _ = calibrate_as_scored(supernet(), ARCHITECTURE, images(), recorded=None)
+    shared, _ = calibrate_as_scored(net, ARCHITECTURE, images(), recorded=None)
+    for name, tensor in single.state_dict().items():
+        assert torch.equal(tensor, shared.state_dict()[name]), name
 
 
 def test_a_profile_says_what_the_digits_mean():

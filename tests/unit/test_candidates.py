@@ -42,7 +42,7 @@ def test_a_sampled_candidate_never_enters_twice_unless_allowed():
     other = PUBLISHED.build((2, 2, 2, 2), (1, 1, 1, 1), [(1, 1), (1, 1), (1, 1), (1, 2)])
     for allow, expected in ((False, [near, other, far]), (True, [far, other, far])):
         group = CandidateGroup([near, other, far], recent=5, neighbours=2, allow_duplicates=allow)
-        group.restore_recent([far])
+        group.recent.append(far)
         group.update(near)
         assert group.members == expected
 
@@ -56,6 +56,6 @@ def test_the_released_distance_takes_another_candidate_for_the_nearest():
     # The empty last slot is 8 + 8 away, 8 / 47 without the last digit; two digits 7 are 12 away, or 12 / 47.
     for released, removed in ((False, narrow), (True, shallow)):
         group = CandidateGroup([shallow, narrow], recent=5, neighbours=1, as_released_distance=released)
-        group.restore_recent([far])
+        group.recent.append(far)
         replacement = group.update(sampled)
         assert replacement is not None and (replacement.removed, replacement.added) == (removed, far)

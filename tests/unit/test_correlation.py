@@ -7,13 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from kit.correlation import (
-    _Comparison,
-    _resampled_counts,
-    _Variable,
-    rank_correlation,
-    split_half_reliability,
-)
+from kit.correlation import rank_correlation, split_half_reliability
+from kit.correlation.bootstrap import resampled_counts
+from kit.correlation.comparison import Comparison, Variable
 from kit.errors import InputError
 
 few_values = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=14)
@@ -40,8 +36,8 @@ def intervals(value):
 def test_statistics_of_a_resample_are_scipys_on_the_drawn_elements(pairs, seed):
     x, y = np.array(pairs, dtype=float).T
     assume(np.ptp(x) > 0 and np.ptp(y) > 0)
-    comparison = _Comparison(_Variable("x", x), _Variable("y", y))
-    (counts,) = _resampled_counts(len(x), 6, seed)
+    comparison = Comparison(Variable("x", x), Variable("y", y))
+    (counts,) = resampled_counts(len(x), 6, seed)
     assert (counts.sum(axis=1) == len(x)).all()
     for weights, found in zip(counts, comparison.statistics(counts), strict=True):
         drawn_x, drawn_y = (np.repeat(values, weights.astype(int)) for values in (x, y))
@@ -55,8 +51,8 @@ def test_statistics_of_a_resample_are_scipys_on_the_drawn_elements(pairs, seed):
 def test_resampled_statistics_agree_with_scipy_at_a_size_with_many_levels():
     x, y = noisy(777)
     x = np.round(x, 1)
-    (counts,) = _resampled_counts(777, 3, 0)
-    for weights, found in zip(counts, _Comparison(_Variable("x", x), _Variable("y", y)).statistics(counts), strict=True):
+    (counts,) = resampled_counts(777, 3, 0)
+    for weights, found in zip(counts, Comparison(Variable("x", x), Variable("y", y)).statistics(counts), strict=True):
         drawn_x, drawn_y = (np.repeat(values, weights.astype(int)) for values in (x, y))
         assert found[1] == pytest.approx(stats.kendalltau(drawn_x, drawn_y).statistic, abs=1e-12)
 

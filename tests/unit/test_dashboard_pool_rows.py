@@ -105,10 +105,10 @@ class TestColumns:
         rows = rows_of(pool)
         scored = [
             Scored(
-                entry.name,
                 RESNET48.parse(entry.code),
                 round((entry.accuracy or 0) * IMAGES),
                 IMAGES,
+                entry.name,
                 int(rows.numbers("macs")[n]),
             )
             for n, entry in enumerate(pool)

@@ -224,7 +224,7 @@ class TestBadInput:
         path = tmp_path / "events.jsonl"
         path.write_text(to_line(start()) + "\n" + to_line(Note(time=1000.0, message="[bold]" + "x" * 100_000)) + "\n")
         reader = read_all(path)
-        assert len(reader.fold.state().notes[0].message) > 100_000
+        assert reader.events == 2
         assert max(map(len, reader.lines)) < 10_000
 
     def test_a_line_without_end_takes_no_memory(self) -> None:

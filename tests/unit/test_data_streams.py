@@ -138,7 +138,7 @@ class TestReproducibility:
         children = [child for child in psutil.Process().children() if child not in others]
         assert children
         batches.close()  # type: ignore[attr-defined]
-        assert not psutil.wait_procs(children, timeout=10)[1]
+        assert not psutil.wait_procs(children, timeout=60)[1]
         assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 

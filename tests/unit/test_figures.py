@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.figures import kept
-from kit.figures.drawing import HEIGHT, WIDTH, draw, drawing_version, drawn_by, flaw_of, same_drawing
+from kit.figures.drawing import WIDTH, draw, drawing_version, drawn_by, flaw_of, same_drawing
 from kit.figures.kept import draw_once
 from kit.figures.plot import Axis, Dots, Plot, thinned
 from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
@@ -50,7 +50,7 @@ def test_a_drawing_is_a_plain_picture_that_says_what_it_shows(drawn: dict[str, b
     assert {plot.title, plot.note, plot.x.label, plot.y.label} <= {*words, ""}
     assert {label for axis in (plot.x, plot.y) for _, label in axis.ticks or ()} <= set(words)
     for numbers in re.findall(r'(?: d| x| y)="([^"]*)"', svg.decode()):
-        assert all(0 <= float(number) <= max(WIDTH, HEIGHT) for number in re.findall(r"-?[\d.]+", numbers))
+        assert all(0 <= float(number) <= WIDTH for number in re.findall(r"-?[\d.]+", numbers))
 
 
 def test_words_of_intervals_stay_on_the_sheet(drawn: dict[str, bytes]) -> None:

@@ -4,14 +4,18 @@ import errno
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.errors import StorageError
+from kit.cli.run import read_codes
+from kit.dashboard.settings import load_settings
+from kit.errors import InputError, StorageError
 from kit.files import (
     content_key,
+    decode_text,
     exclusive_lock,
     parse_json,
     read_json,
@@ -20,6 +24,10 @@ from kit.files import (
     write_bytes,
     write_json,
 )
+from kit.pool import draw_pool, load_pool
+from kit.recipe import load_profile, load_recipe
+from kit.recipe.loading import profile_path, recipe_path
+from kit.search_space import PUBLISHED, RESNET48, InvalidArchitectureError
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -115,3 +123,45 @@ def test_a_lock_has_one_holder_and_names_it(tmp_path):
         assert json.loads(path.read_text()) == os.getpid()
     with exclusive_lock(path, holder="run x"):
         pass
+
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_text_is_read_as_editors_save_it(encoding: str) -> None:
+    text = 'title = "Größe"\r\n[table]\n'
+    assert decode_text(text.encode(encoding), source="x") == text
+
+
+@pytest.mark.parametrize("data", [b"a = 1\nb = 2\nc = '\xff'\n", "a = 1\n\n".encode("utf-16") + b"\x00\xd8"])
+def test_what_is_no_text_is_refused_with_its_line(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"^x, line 3: ") as caught:
+        decode_text(data, source="x")
+    assert "UTF-8" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_file_that_people_write_is_read_in_every_encoding(encoding: str, tmp_path: Path) -> None:
+    """Recipes, profiles, the dashboard's settings, the challenge's JSON and lists of codes: one way in for all."""
+
+    def write(name: str, text: str) -> Path:
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        return tmp_path / name
+
+    recipe, profile = recipe_path("full"), profile_path("nano")
+    assert load_recipe(str(write("r.toml", recipe.read_text()))).phases == load_recipe("full").phases
+    assert load_profile(str(write("p.toml", profile.read_text()))) == load_profile("nano")
+    assert load_settings(write("s.toml", 'theme = "kit-light"')).theme == "kit-light"
+    pool = draw_pool(PUBLISHED, 3, 0)
+    rows = {name: {"arch": architecture.code} for name, architecture in pool}
+    assert load_pool(write("pool.json", json.dumps(rows))) == pool
+    codes = write("codes.txt", "\n".join(pool.codes) + "\n")
+    assert read_codes(codes, load_profile("nano")) == tuple(map(load_profile("nano").search_space.parse, pool.codes))
+
+
+def test_a_wrong_code_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    codes = tmp_path / "codes.txt"
+    codes.write_text(f"{RESNET48.largest.code}\n\n{RESNET48.largest.code[:-1]}9\n")
+    with pytest.raises(InvalidArchitectureError, match=r"codes\.txt, line 3: "):
+        read_codes(codes, load_profile("nano"))

@@ -16,7 +16,8 @@ SETTINGS = [*map(load_recipe, recipe_names()), *map(load_profile, profile_names(
 
 def models(model: type[Strict] = Strict) -> Iterator[type[Strict]]:
     for each in model.__subclasses__():
-        if each.__module__.startswith("kit."):
+        # What an archive's documents must look like is no setting, and whether it is imported depends on other tests.
+        if each.__module__.startswith("kit.") and not each.__module__.startswith("kit.submission."):
             yield each
         yield from models(each)
 
@@ -82,7 +83,7 @@ def changed(value: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.name)
 def test_every_setting_that_counts_is_in_the_key(settings: Strict) -> None:
     keys = [key_of(settings=each) for each in (settings, *changed(settings))]
-    assert len(keys) > 20
+    assert len(keys) > 10
     assert len(set(keys)) == len(keys)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import random
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from kit.methods.rank_loss import Hinge
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet
 from kit.supernet.prefix import pieces
@@ -18,18 +18,6 @@ from kit.training import Path, separate_backward, shared_backward
 SPACE = SearchSpace((4, 6, 8, 10), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
 NARROW = SPACE.restrict(min_depths=(4, 4, 7, 2), max_digits=(1, 1, 1, 2))
 SHORT, LONG = (SPACE.build((2, 2, 2, depth), (1,) * 4, [(1, 1)] * 3 + [(1,) * depth]) for depth in (2, 4))
-
-
-@dataclass(frozen=True)
-class Hinge:
-    """3rd place's rank loss, as a factor of the second path's loss: the pair is ordered by cost, the first is detached."""
-
-    given: tuple[int, ...]
-    sign: float
-    scale: float = 1.0
-
-    def __call__(self, own, other):
-        return self.scale * self.sign * (self.sign * (own - other) > 0).to(own.dtype)
 
 
 def supernet(seed=0):
@@ -61,7 +49,7 @@ def plain(network, paths):
         hard = (1 - path.smoothing) * loss + path.smoothing * smooth
         if path.factor is not None:
             [given] = path.factor.given
-            hinge = path.factor.scale * F.relu(path.factor.sign * (loss - losses[given].detach()))
+            hinge = path.factor.weight * F.relu(path.factor.sign * (loss - losses[given].detach()))
             hard = hinge if not path.smoothing else hard * path.factor(loss.detach(), losses[given].detach())
         target = (teacher if path.source is None else logits[path.source].detach()).softmax(1)
         total = total + path.weight * hard - path.distillation * (target * each.log_softmax(1)).sum(1).mean()
@@ -152,7 +140,7 @@ def test_a_weight_may_depend_on_the_loss_of_a_path_that_only_goes_forward(seed, 
     pair = [Path(first, trained=False), Path(second, 1.5, factor=Hinge((0,), sign, 0.7))]
     assert_same_step(supernet(), pair)
     assert_same_step(
-        supernet(), [Path(second, factor=Hinge((2,), sign)), *sandwich(space, rng)[1:1], Path(second), Path(first)]
+        supernet(), [Path(second, factor=Hinge((2,), sign, 1.0)), *sandwich(space, rng)[1:1], Path(second), Path(first)]
     )
 
 
@@ -188,7 +176,7 @@ def test_any_mixture_of_wishes_is_the_plain_formula(seed, several):
         if earlier and rng.random() < 0.5:
             wishes["source"] = rng.choice(earlier)
         if earlier and rng.random() < 0.3:
-            wishes["factor"] = Hinge((rng.choice(earlier),), rng.choice([-1.0, 1.0]))
+            wishes["factor"] = Hinge((rng.choice(earlier),), rng.choice([-1, 1]), 1.0)
         space = NARROW if rng.random() < 0.7 else SPACE
         paths.append(Path(space.sample(rng), rng.choice([0.5, 1.0]), 0.4, **wishes))
     if any(path.trained for path in paths):

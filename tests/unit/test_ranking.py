@@ -2,6 +2,8 @@
 
 import json
 import random
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from kit.ranking.words import HEADER, describe, table
 from kit.search_space import PUBLISHED, RESNET48, Scale
 
 SCALE = Scale(RESNET48, 224, 1000)
-POOL = draw_pool(PUBLISHED, 8, seed=0).with_accuracies([0.5, 0.6, 0.55, 0.7, 0.65, 0.4, 0.45, 0.8])
+POOL = replace(draw_pool(PUBLISHED, 8, seed=0), accuracies=(0.5, 0.6, 0.55, 0.7, 0.65, 0.4, 0.45, 0.8))
 TRUTH = Truth(POOL.codes, tuple((accuracy, accuracy + 0.01 * (index % 3)) for index, accuracy in enumerate(POOL.accuracies)))
 
 
@@ -59,7 +61,7 @@ def test_opponents_are_the_costs_of_the_joined_architectures():
 
 
 def test_too_little_in_common_is_an_input_error():
-    disjoint = draw_pool(PUBLISHED, 8, seed=1).with_accuracies(POOL.accuracies)
+    disjoint = replace(draw_pool(PUBLISHED, 8, seed=1), accuracies=POOL.accuracies)
     with pytest.raises(InputError, match="none of the 8 architectures of the truth has a prediction"):
         join(disjoint.scores, TRUTH).rank()
     with pytest.raises(InputError, match="only 2 of the 8 architectures of the truth have"):
@@ -75,10 +77,12 @@ def reports(seed: int, n: int, seeds: int, kinds: tuple[str, ...]) -> RankReport
     every = {"macs": rng.permutation(n), "flat": np.ones(n)}
     opponents = {name: every[name] for name in kinds if name in every}
     losses = -truth if "losses" in kinds else None
-    return rank_correlation(rng.permutation(n), truth, opponents=opponents, losses=losses, resamples=30)
+    given = {"macs": every["macs"]} if "given" in kinds else None
+    options = {"losses": losses, "given": given, "top": [n // 2, Fraction(1, 3)]}
+    return rank_correlation(rng.permutation(n), truth, opponents=opponents, resamples=30, **options)
 
 
-KINDS = st.sets(st.sampled_from(["macs", "flat", "losses"])).map(tuple)
+KINDS = st.sets(st.sampled_from(["macs", "flat", "losses", "given"])).map(tuple)
 REPORTS = st.builds(reports, st.integers(0, 99), st.integers(3, 9), st.integers(1, 4), KINDS)
 
 
@@ -87,7 +91,7 @@ REPORTS = st.builds(reports, st.integers(0, 99), st.integers(3, 9), st.integers(
 def test_a_report_survives_its_json(report):
     document = json.loads(json.dumps(report.to_json()))
     assert RankReport.from_json(document) == report
-    assert RankReport.from_json({**document, "partial": {"of": "a later version"}}) == report
+    assert RankReport.from_json({**document, "later": {"of": "a later version"}}) == report
     assert read_figures(document) == report.predictions.figures
     assert not difference(RankReport.from_json(document).to_json(), document)
 
@@ -114,9 +118,9 @@ def test_a_report_of_another_version_is_read_as_far_as_it_goes(report, data):
         lambda d: d["kendall"].update(value=True),
         lambda d: d.update(seeds="3"),
         lambda d: d.update(n=3.0),
-        lambda d: d.update(baselines=[]),
-        lambda d: d.update(baselines={"macs": 3}),
-        lambda d: d.update(versus_macs={"pearson": 1}),
+        lambda d: d.update(opponents=[]),
+        lambda d: d.update(opponents={"macs": 3}),
+        lambda d: d.update(versus={"macs": {"pearson": 1}}),
         lambda d: d.update(split_half={"accuracies": {}}),
         lambda d: d.update(n=None),
     ],

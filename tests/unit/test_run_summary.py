@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from kit.cli.main import main
 from kit.events import EvaluationStarted, EventLog, RankSoFar, RunStarted, SubnetEvaluated
 from kit.files import write_json
 from kit.run_dir import RunDirectory
-from kit.watch.run_summary import describe_run, read_state
+from kit.watch.run_list import follow_runs
+from kit.watch.run_summary import RunSummary, describe_run, read_state
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "runs" / "full-fashion-s0"
 FIELDS = [
     "run", "kind", "recipe", "profile", "seed", "state", "started", "updated", "phase", "passes", "passes_done", "loss",
-    "pearson", "kendall", "path",
+    "pearson", "kendall", "path", "note",
 ]  # fmt: skip
 
 
@@ -56,6 +58,7 @@ def recorded(run: RunDirectory) -> dict[str, object]:
         "pearson": rank["pearson"]["value"],
         "kendall": rank["kendall"]["value"],
         "path": str(run.path),
+        "note": "",
     }
 
 
@@ -117,3 +120,53 @@ def test_an_evaluation_counts_sub_networks(tmp_path: Path, capsys: pytest.Captur
 def test_damage_is_a_state(run: RunDirectory, damage: Callable[[RunDirectory], object], said: str) -> None:
     damage(run)
     assert describe_run(run).to_json()["state"] == said
+
+
+def unreadable(path: Path) -> None:
+    """What nobody can open, not even root."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cannot-be-opened": (lambda run: unreadable(run / "resolved.json"), "cannot read"),
+    "is-a-loop": (lambda run: (shutil.rmtree(run), run.symlink_to(run.name)), "cannot read"),
+    "settings-torn": (lambda run: (run / "resolved.json").write_bytes(b'{"kind": "rec'), "is not valid JSON"),
+    "settings-no-text": (lambda run: (run / "resolved.json").write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
+    "log-cannot-be-opened": (lambda run: unreadable(run / "events.jsonl"), "cannot read"),
+    "log-no-text": (lambda run: (run / "events.jsonl").write_bytes(b"\xff\x00\n" * 9), "no line of"),
+}
+
+
+def test_an_unreadable_run_is_listed_as_such_beside_the_others(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = run.path.parent
+    for name, (damage, _) in DAMAGES.items():
+        shutil.copytree(run.path, runs / name)
+        damage(runs / name)
+    (run.path / ".lock").write_bytes(b"\xff\xfe")
+    (runs / "notes.txt").write_text("no run")
+    (runs / "lost+found").symlink_to("lost+found")
+    with pytest.raises(SystemExit) as end:
+        main(["runs", "list", "--runs", str(runs), "--json"])
+    assert not end.value.code
+    found = {entry["run"]: entry for entry in json.loads(capsys.readouterr().out)["runs"]}
+    assert found.keys() == {*DAMAGES, run.id}
+    assert (found[run.id]["state"], found[run.id]["note"]) == ("finished", "")
+    seen: dict[str, tuple[str, str]] = {}
+    stop = threading.Event()
+
+    def post(summaries: tuple[RunSummary, ...], complete: bool, problem: str) -> None:
+        seen.update({summary.id: (summary.status, summary.problem) for summary in summaries})
+        if complete:
+            stop.set()
+
+    follow_runs(runs, post, stop, 0.01)
+    for name, (_, problem) in DAMAGES.items():
+        assert found[name]["state"] == "damaged" and problem in found[name]["note"], name
+        assert seen[name] == ("damaged", found[name]["note"])
+    with pytest.raises(SystemExit):
+        main(["runs", "list", "--runs", str(runs)])
+    told = capsys.readouterr()
+    assert all(name in told.out and f"{name}: " in told.err for name in DAMAGES)

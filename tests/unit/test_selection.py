@@ -13,7 +13,7 @@ ARCHITECTURES = [PUBLISHED.sample(random.Random(seed)) for seed in range(30)]
 # Few values, so that ties are common.
 POOLS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=30).map(
     lambda rows: [
-        Scored(f"arch{index}", ARCHITECTURES[index], correct, 10, cost) for index, (correct, cost) in enumerate(rows)
+        Scored(ARCHITECTURES[index], correct, 10, f"arch{index}", cost) for index, (correct, cost) in enumerate(rows)
     ]
 )
 

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from kit.search_space import SearchSpace, Stem
 from kit.supernet import ElasticResNet
-from kit.supernet.slicing import gradients_into_slices, leading_slice
+from kit.supernet.slicing import SMALL, gradients_into_slices, leading_slice
 
 SPACE = SearchSpace((4, 6, 8, 10), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
 
@@ -22,14 +23,15 @@ def test_the_gradient_of_a_slice_is_autograds(out, inside, before, twice):
     found = []
     for slice_of in (lambda: weight[:out, :inside], lambda: leading_slice(weight, out, inside)):
         weight.grad = torch.ones_like(weight) if before else None
-        with gradients_into_slices():
+        with gradients_into_slices(at_least=0):
             for _ in range(1 + twice):
                 F.conv2d(x, slice_of()).square().sum().backward()
         found.append(weight.grad)
     assert torch.equal(*found)
 
 
-def test_a_whole_network_gets_the_same_gradients_bit_for_bit():
+@pytest.mark.parametrize("at_least", [0, 200, SMALL])
+def test_a_whole_network_gets_the_same_gradients_bit_for_bit(at_least):
     network = ElasticResNet(SPACE, 5, generator=torch.Generator().manual_seed(0), zero_init_last=False).train()
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     architectures = [SPACE.sample(random.Random(seed)) for seed in range(3)]
@@ -42,7 +44,7 @@ def test_a_whole_network_gets_the_same_gradients_bit_for_bit():
     expected = gradients()
     network.zero_grad(set_to_none=True)
     for architecture in architectures:
-        with gradients_into_slices():
+        with gradients_into_slices(at_least):
             logits = network(x, architecture)
         logits.square().sum().backward()
     found = gradients()
@@ -54,7 +56,7 @@ def test_outside_the_block_autograd_sees_the_weight():
     network = ElasticResNet(SPACE, 5, generator=torch.Generator().manual_seed(0), zero_init_last=False).train()
     architecture = SPACE.sample(random.Random(3))
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    with gradients_into_slices():
+    with gradients_into_slices(at_least=0):
         pass
     weight = network.layer4[0].conv1.weight
     (gradient,) = torch.autograd.grad(network(x, architecture).sum(), [weight])

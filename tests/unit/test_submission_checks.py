@@ -15,7 +15,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from synthetic_archive import ENVIRONMENT, data_members, make_events, synthetic, whole
+from synthetic_archive import ENVIRONMENT, data_members, failed_rules, make_events, synthetic, whole
 
 from kit import __version__
 from kit.errors import InputError, StorageError
@@ -101,7 +101,7 @@ def test_an_archive_of_another_version_passes_with_a_warning(packed: Path, monke
         monkeypatch.setattr(f"kit.submission.checks.{module}.__version__", "99.0")
     found = check_archive(packed)
     assert found.ok
-    assert found.failed == ["kit-version"]
+    assert failed_rules(found) == ["kit-version"]
 
 
 @pytest.fixture
@@ -129,13 +129,13 @@ def old_archive(tmp_path: Path) -> Path:
 
 def test_an_archive_of_the_first_version_passes_with_a_warning(old_archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = check_archive(old_archive)
-    assert found.ok and found.failed == ["kit-version"]
+    assert found.ok and failed_rules(found) == ["kit-version"]
     # Not even another truth changes that: its rank does not say which one it was measured against.
     other = old_archive.with_name("nano.json")
     truth = json.loads(shipped_truths()["nano"].read_bytes())
     write_json(other, {**truth, "architectures": truth["architectures"][::-1][:20]})
     monkeypatch.setattr("kit.ranking.truth_file.shipped_truths", lambda: {"nano": other})
-    assert check_archive(old_archive).failed == ["kit-version"]
+    assert failed_rules(check_archive(old_archive)) == ["kit-version"]
 
 
 def test_an_archive_built_now_of_a_run_and_exports_of_the_first_version_passes(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_archive_built_now_of_a_run_and_exports_of_the_first_version_passes(t
         patch.setattr("synthetic_archive.__version__", "0.1.0")
         data = data_members(synthetic(size=60))
     write_archive(tmp_path / "a.tar", whole(data))
-    assert check_archive(tmp_path / "a.tar").failed == []
+    assert failed_rules(check_archive(tmp_path / "a.tar")) == []
 
 
 def test_a_rank_is_measured_again_against_the_truth_that_it_names_only(
@@ -162,9 +162,30 @@ def test_a_rank_is_measured_again_against_the_truth_that_it_names_only(
     write_archive(tmp_path / "a.tar", data)
     for module in ("origin", "contents"):
         monkeypatch.setattr(f"kit.submission.checks.{module}.__version__", "99.0")
-    assert check_archive(tmp_path / "a.tar").failed == ["rank", "kit-version"]
+    assert failed_rules(check_archive(tmp_path / "a.tar")) == ["rank", "kit-version"]
     monkeypatch.setattr("kit.submission.checks.origin.sha256_of_file", lambda path: "0" * 64)
-    assert check_archive(tmp_path / "a.tar").failed == ["kit-version"]
+    assert failed_rules(check_archive(tmp_path / "a.tar")) == ["kit-version"]
+
+
+def test_a_rank_against_a_truth_of_other_data_is_found(tmp_path: Path) -> None:
+    """An error where this version measured it, which it would not do; a warning where an older one did."""
+    other = {"data_source": "0" * 64}
+    for version, expected in ((__version__, ["rank"]), ("0.1.0", ["rank-truth"])):
+        data = whole(data_members(synthetic(size=60), kit=version, **other))
+        assert b"Do not trust these figures: the truth nano.json was made with other data" in data[layout.README]
+        write_archive(tmp_path / "a.tar", data)
+        assert failed_rules(check_archive(tmp_path / "a.tar")) == expected
+
+
+def test_an_archive_without_a_rank_says_why(tmp_path: Path) -> None:
+    data = data_members(synthetic(size=60), data_source="0" * 64)
+    rows = [json.loads(line) for line in data[layout.EVENTS].splitlines()]
+    data[layout.EVENTS] = b"".join(layout.dump_line(row) for row in rows if row["kind"] != "RankMeasured")
+    del data[layout.RANK]
+    members = whole(data)
+    assert b"It was not ranked: the truth nano.json was made with other data" in members[layout.README]
+    write_archive(tmp_path / "a.tar", members)
+    assert failed_rules(check_archive(tmp_path / "a.tar")) == []
 
 
 def test_figures_are_drawn_again_by_the_version_that_drew_them_only(
@@ -179,9 +200,9 @@ def test_figures_are_drawn_again_by_the_version_that_drew_them_only(
         tmp_path / "a.tar", {**other, **derived_members({k: v for k, v in other.items() if k not in layout.DERIVED})}
     )
     found = check_archive(tmp_path / "a.tar")
-    assert found.ok and found.failed == ["figures-version"]
+    assert found.ok and failed_rules(found) == ["figures-version"]
     monkeypatch.setattr("kit.submission.checks.origin.drawing_version", lambda: "3.0.1")
-    assert check_archive(tmp_path / "a.tar").failed == ["figures", "figures-version"]
+    assert failed_rules(check_archive(tmp_path / "a.tar")) == ["figures", "figures-version"]
 
 
 def test_the_layout_in_prose_lists_every_rule_and_member(checkout: Path) -> None:

@@ -2,29 +2,28 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kit.dashboard.bindings import bindings
+from kit.dashboard.host import NotYetError
 from kit.dashboard.screens.base import check_file
 from kit.dashboard.screens.onnx_export import ask_to_export
-from kit.dashboard.screens.pool_screen import PoolScreen, Request
+from kit.dashboard.screens.pool_screen import PoolScreen
 from kit.dashboard.widgets.bars import FilterBar
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.parts import muted
 from kit.dashboard.widgets.pool_detail import EXPORTED, Subject, detail, exported, facts, pool_columns, row_cells
 from kit.dashboard.widgets.table import Cell, Rows, VirtualTable
+from kit.files import user_path
 from kit.search_space import Architecture
-from kit.watch.filter_language import HELP, FilterError, parse_filter
+from kit.watch.filter_language import Filter
 from kit.watch.log_reader import Reading
 from kit.watch.pool_rows import PoolRows
 from kit.watch.pool_selection import PoolSelection
-from kit.watch.run_files import PoolView
+from kit.watch.run_files import PoolReader, PoolView
 from kit.watch.text import clean
 
 LOW = 34
@@ -35,16 +34,13 @@ class ArchitecturesScreen(PoolScreen):
     """The table has all rows in numpy arrays; what is shown is an array of row numbers."""
 
     NAME = "architectures"
-    FILTER_HELP = HELP
     AUTO_FOCUS = "VirtualTable"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("architectures")]
 
     def __init__(self) -> None:
         super().__init__()
         self._pool: Path | None = None
         self._view = PoolView()
         self._selection = PoolSelection()
-        self._filter_error: FilterError | None = None
         self._marked: set[str] = set()
         self._edited: Architecture | None = None
         self._awaited: str | None = None
@@ -56,7 +52,7 @@ class ArchitecturesScreen(PoolScreen):
         yield Static("", id="pool-line", markup=False)
 
     @property
-    def table(self) -> VirtualTable:
+    def table(self) -> VirtualTable[int]:
         return self.query_one("#pool-table", VirtualTable)
 
     @property
@@ -66,7 +62,7 @@ class ArchitecturesScreen(PoolScreen):
     @property
     def row(self) -> int | None:
         """The pool's number of the row under the cursor."""
-        return self._selection.row(self.table.cursor)
+        return self.table.current
 
     # Reading
 
@@ -74,15 +70,15 @@ class ArchitecturesScreen(PoolScreen):
         app = self.app
         scoring = reading.state.evaluation
         news = None if scoring is None or not reading.state.complete else (scoring.done, scoring.finished)
-        request = Request(app.run_directory, self._pool or app.options.pool)
-        if request.run is None and request.pool is None:
+        reader = PoolReader(app.run_directory, self._pool or app.options.pool)
+        if reader.run is None and reader.pool is None:
             self._show_nothing()
             return
-        if request != self.request:
+        if reader != self.reader:
             self._view, self._marked, self._edited, self.progress = PoolView(), set(), None, "reading"
             self._selection.use(None)
             self._show()
-        self.want(request, news)
+        self.want(reader, news)
 
     def take_pool(self, view: PoolView) -> None:
         """Show what was read; the cursor stays on its architecture."""
@@ -105,20 +101,17 @@ class ArchitecturesScreen(PoolScreen):
         table.is_marked = self._is_marked
         table.empty = self._nothing()
         table.set_columns(pool_columns(self.rows))
-        table.set_rows(len(selection.shown), self._cells, cursor=selection.place(keep) or 0)
+        table.set_rows(selection.shown.tolist(), self._cells, cursor=selection.place(keep) or 0)
         self.show_progress()
         if not len(selection.shown):  # else the table tells which row is highlighted now
             self._show_detail()
 
-    def _cells(self, index: int) -> list[Cell]:
-        rows = self.rows
-        assert rows is not None
-        row = int(self._selection.shown[index])
-        return row_cells(rows, row, self.table.columns, marked=rows.codes[row] in self._marked)
+    def _cells(self, row: int) -> list[Cell]:
+        assert self.rows is not None
+        return row_cells(self.rows, row, self.table.columns, marked=self._is_marked(row))
 
-    def _is_marked(self, index: int) -> bool:
-        rows = self.rows
-        return bool(self._marked) and rows is not None and rows.codes[int(self._selection.shown[index])] in self._marked
+    def _is_marked(self, row: int) -> bool:
+        return self.rows is not None and self.rows.codes[row] in self._marked
 
     def _show_nothing(self) -> None:
         self.table.empty = "no run, no pool: press 1 for the list of runs, or p to open a pool file"
@@ -142,17 +135,17 @@ class ArchitecturesScreen(PoolScreen):
 
     def _line(self) -> Content:
         error, rows = self._view.error, self.rows
-        if self._filter_error is not None:
+        if self.filter_error is not None:
             value = self.query_one(FilterBar).value
-            at = self._filter_error.position - 1
+            at = self.filter_error.position - 1
             place = [(clean(value[at : at + 12]) or "(end)", "bold $text-error underline")]
-            return Content.assemble((f" {clean(str(self._filter_error))} ", "$text-error"), *place)
+            return Content.assemble((f" {clean(str(self.filter_error))} ", "$text-error"), *place)
         if error is not None:
             hint = f" ({clean(error.hint)})" if error.hint else ""
             return Content.assemble((f" {clean(str(error))}", "$text-error"), (hint, "$text-muted"))
         if self.progress or rows is None:
             return muted(f" {clean(self.progress)}…" if self.progress else "")
-        pool = None if self.request is None else self.request.pool
+        pool = None if self.reader is None else self.reader.pool
         parts = facts(self._view, len(self._selection.shown), len(self._marked), pool, front_only=self._selection.front_only)
         return muted(" " + "  ·  ".join(parts))
 
@@ -192,7 +185,6 @@ class ArchitecturesScreen(PoolScreen):
             self.action_detail()
 
     def action_detail(self) -> None:
-        """Show or hide the drawing."""
         body = self.query_one("#pool-body")
         pane = self.query_one("#pool-detail", FittedPane)
         was_shown = bool(pane.display)
@@ -207,57 +199,41 @@ class ArchitecturesScreen(PoolScreen):
     # Sorting and filtering
 
     def on_virtual_table_header_selected(self, message: VirtualTable.HeaderSelected) -> None:
-        """Sort by a column; again: the other way round."""
         self._sort_by(message.column.name)
 
-    def _sort_by(self, name: str) -> None:
-        code = self._current_code()
+    def _sort_by(self, name: str | None) -> None:
         self._selection.sort_by(name)
+        self._pick()
+
+    def _pick(self) -> None:
+        """Choose the rows anew; the cursor stays on its architecture."""
+        code = self._current_code()
+        self._selection.pick()
         self._show(keep=code)
 
     def action_sort(self) -> None:
         """Sort by the next column in sight; after the last one in the pool's order."""
-        selection, code = self._selection, self._current_code()
-        name = self.table.next_sort()
-        selection.sort = None
-        if name is None:
-            selection.pick()
-        else:
-            selection.sort_by(name)
-        self._show(keep=code)
+        self._selection.sort = None
+        self._sort_by(self.table.next_sort())
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
         if self._selection.sort is not None:
             self._sort_by(self._selection.sort[0])
 
-    def apply_filter(self, text: str) -> None:
-        try:
-            parsed = parse_filter(text)
-        except FilterError as error:
-            # Half a filter is the usual case while typing: rows stay as they are, the line says what is missing.
-            self._filter_error = error
+    def take_filter(self, parsed: Filter | None) -> None:
+        if parsed == self._selection.matching:
             self.show_progress()
-            return
-        self._filter_error = None
-        if parsed != self._selection.matching:
-            code = self._current_code()
-            self._selection.matching = parsed
-            self._selection.pick()
-            self._show(keep=code)
         else:
-            self.show_progress()
+            self._selection.matching = parsed
+            self._pick()
 
     def action_front(self) -> None:
         """Show the Pareto front only, or all again."""
         rows = self.rows
         if rows is not None and not rows.has_scores:
-            self.app.say("without accuracies there is no Pareto front yet", severity="warning")
-            return
-        code = self._current_code()
+            raise NotYetError("without accuracies there is no Pareto front yet")
         self._selection.front_only = not self._selection.front_only
-        self._selection.pick()
-        self._show(keep=code)
+        self._pick()
 
     def _current_code(self) -> str | None:
         rows, row = self.rows, self.row
@@ -274,7 +250,6 @@ class ArchitecturesScreen(PoolScreen):
         return [] if subject is None else [subject.architecture.code]
 
     def action_mark(self) -> None:
-        """Mark the architecture under the cursor, or take the mark off."""
         code = self._current_code()
         if code is not None:
             self._marked ^= {code}
@@ -283,7 +258,6 @@ class ArchitecturesScreen(PoolScreen):
             self.show_progress()
 
     def action_unmark(self) -> None:
-        """Take all marks off."""
         self._marked.clear()
         self.table.refresh()
         self.show_progress()
@@ -294,8 +268,7 @@ class ArchitecturesScreen(PoolScreen):
 
         profile = self._view.profile
         if profile is None:
-            self.app.say("nothing says yet what digits mean: choose a run or a pool first", severity="warning")
-            return
+            raise NotYetError("nothing says yet what digits mean: choose a run or a pool first")
         subject = self.subject
         code = profile.search_space.largest.code if subject is None else subject.architecture.code
         self.app.push_screen(CodeEditor(code, profile, self.rows), self._show_code)
@@ -317,7 +290,7 @@ class ArchitecturesScreen(PoolScreen):
         selection = self._selection
         if selection.place(code) is None:
             self.query_one(FilterBar).close()
-            selection.front_only, selection.matching, self._filter_error = False, None, None
+            selection.front_only, selection.matching, self.filter_error = False, None, None
             selection.pick()
         self._show(keep=code)
 
@@ -343,7 +316,7 @@ class ArchitecturesScreen(PoolScreen):
         )
 
     def _open_pool(self, answer: str) -> None:
-        self._pool = None if answer == "run" else Path(answer).expanduser().absolute()
+        self._pool = None if answer == "run" else user_path(answer).absolute()
         self._selection.sort = None
         self.refresh_content(self.app.reading)
 

@@ -5,21 +5,21 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from textual import getters
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from kit.dashboard.bindings import bindings
-from kit.dashboard.host import Host, check_new_file
+from kit.dashboard.bindings import SCREENS, bindings
+from kit.dashboard.host import Host, NotYetError, check_new_file
 from kit.dashboard.widgets.bars import FilterBar, TopBar
 from kit.dashboard.widgets.table import Rows
 from kit.errors import KitError
+from kit.files import user_path
 from kit.watch.log_reader import Reading
 
 T = TypeVar("T")
@@ -29,9 +29,9 @@ class KitScreen(Screen[None]):
     """Override `compose_body`, and of the hooks below it whatever the screen has something for."""
 
     app = getters.app(Host)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
+    BINDINGS = bindings("screen")
     NAME: ClassVar[str] = ""
-    """Its key in `bindings.SCREENS`."""
+    """Its key in `bindings.SCREENS`; the keys of that scope are its own."""
     FILTER_HELP: ClassVar[str] = ""
     """What can be typed into the filter; without it the screen has none."""
     NEWS: ClassVar[tuple[str, ...]] = ("reading", "run_directory")
@@ -41,9 +41,16 @@ class KitScreen(Screen[None]):
 
     _is_stale = False
 
+    def __init_subclass__(cls, **options: bool) -> None:
+        if cls.NAME in SCREENS:
+            cls.BINDINGS = bindings(cls.NAME)
+        super().__init_subclass__(**options)
+
     def __init__(self) -> None:
         super().__init__()
         self.panel = next(iter(self.PANELS), "")
+        self.words: list[str] = []
+        """Of the filter, in small letters."""
         self.at_work: Counter[str] = Counter()
         """How many workers of each kind still read what the screen shows."""
 
@@ -90,6 +97,11 @@ class KitScreen(Screen[None]):
         bar.run_name = "" if run is None else run.id
         bar.status = "" if run is None else self.app.reading.status
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody sees it, if under a dialog."""
+        return self.app.screen_stack[:1] == [self]
+
     # Hooks
 
     @property
@@ -106,6 +118,12 @@ class KitScreen(Screen[None]):
 
     def apply_filter(self, text: str) -> None:
         """Show only what matches; an empty text shows everything."""
+        self.words = text.lower().split()
+        self.refresh_content(self.app.reading)
+
+    def has_words(self, text: str) -> bool:
+        """Whether all words of the filter are in a text."""
+        return all(word in text.lower() for word in self.words)
 
     def copy_text(self) -> str | None:
         """What `copy` puts onto the clipboard."""
@@ -124,16 +142,15 @@ class KitScreen(Screen[None]):
         def finish(act: Callable[[], object]) -> None:
             self.at_work[group] -= 1
             if self.is_mounted:
-                act()
+                self.app.attempt(act)
 
         def run() -> None:
             try:
                 result = work()
             except KitError as error:
-                problem = error
-                self.call_later(finish, lambda: self.app.report(problem))
+                self.call_later(finish, partial(self.app.report, error))
             else:
-                self.call_later(finish, lambda: then(result))
+                self.call_later(finish, partial(then, result))
 
         self.run_worker(run, thread=True, group=group)
 
@@ -147,9 +164,8 @@ class KitScreen(Screen[None]):
 
     def _mark_panel(self) -> None:
         # A column shows one panel where rows are few; where columns are few, only the column of the current panel is shown.
-        path = self.query_one(self.PANELS[self.panel]).ancestors_with_self
-        panel = next(widget for widget in path if isinstance(widget, Widget) and widget.has_class("panel"))
-        column = next(widget for widget in path if isinstance(widget, Widget) and widget.has_class("column"))
+        path = [each for each in self.query_one(self.PANELS[self.panel]).ancestors_with_self if isinstance(each, Widget)]
+        panel, column = (next(each for each in path if each.has_class(name)) for name in ("panel", "column"))
         for each in self.query(".column"):
             each.set_class(each is column, "-active")
         for each in column.query(".panel"):
@@ -163,24 +179,19 @@ class KitScreen(Screen[None]):
             self.set_focus(target)
 
     def action_next_panel(self) -> None:
-        """The next panel."""
         self.open_panel(following(list(self.PANELS), self.panel))
 
     # Actions
 
     def action_filter(self) -> None:
-        """Open the filter."""
-        if self.FILTER_HELP:
-            self.query_one(FilterBar).open(self.FILTER_HELP)
-        else:
-            self.app.say("there is nothing to filter on this screen", severity="warning")
+        if not self.FILTER_HELP:
+            raise NotYetError("there is nothing to filter on this screen")
+        self.query_one(FilterBar).open(self.FILTER_HELP)
 
     def on_filter_bar_filtered(self, message: FilterBar.Filtered) -> None:
-        """Filter while typing."""
         self.apply_filter(message.text)
 
     def on_filter_bar_left(self) -> None:
-        """Back to what the filter is about."""
         self.focus_body()
 
     def focus_body(self) -> None:
@@ -200,8 +211,7 @@ class KitScreen(Screen[None]):
         """Onto the clipboard, through the terminal (also over ssh)."""
         text = self.copy_text()
         if text is None:
-            self.app.say("there is nothing to copy yet", severity="warning")
-            return
+            raise NotYetError("there is nothing to copy yet")
         self.app.copy_to_clipboard(text)
         self.app.say(f"copied: {text if len(text) <= 60 else text[:59] + '…'}", timeout=2)
 
@@ -209,20 +219,15 @@ class KitScreen(Screen[None]):
         """Into a new file, as JSON or CSV by its ending."""
         rows = self.export_rows()
         if rows is None or not rows[1]:
-            self.app.say("there is nothing to export yet", severity="warning")
-            return
+            raise NotYetError("there is nothing to export yet")
         run = self.app.run_directory
-        name = (
-            f"kit-{self.NAME}-{run.id}.csv"
-            if run is not None and self.NAME not in ("runs", "compare")
-            else f"kit-{self.NAME}.csv"
-        )
+        about = "" if run is None or self.NAME in ("runs", "compare") else f"-{run.id}"
         self.app.ask(
             f"Export {len(rows[1]):,} rows to",
             lambda path: self.app.write(path, as_text(rows, path)),
-            value=name,
-            detail="a new file; .json for JSON, anything else is CSV",
-            check=check_new_file,
+            value=f"kit-{self.NAME}{about}.csv",
+            detail="a new file: .csv or .json",
+            check=partial(check_new_file, endings=(".csv", ".json")),
         )
 
 
@@ -233,7 +238,7 @@ def following(options: Sequence[T], current: T) -> T:
 
 def check_file(text: str) -> str:
     """What is wrong with a path that somebody names."""
-    return "" if Path(text).expanduser().is_file() else "there is no such file"
+    return "" if user_path(text).is_file() else "there is no such file"
 
 
 def as_text(rows: Rows, path: str) -> str:

@@ -1,11 +1,9 @@
 """A code that is checked with every digit typed, and drawn as soon as it is one."""
 
 import re
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -38,7 +36,7 @@ class CodeInput(Input):
 class CodeEditor(ModalScreen[str | None]):
     """Enter takes a code that is right, and goes to the digit that is wrong otherwise."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("editor")]
+    BINDINGS = bindings("editor")
     AUTO_FOCUS = "#code"
 
     def __init__(self, code: str, profile: Profile, rows: PoolRows | None) -> None:
@@ -121,10 +119,8 @@ class CodeEditor(ModalScreen[str | None]):
             event.input.cursor_position = min(self.position - 1, len(event.value))
 
     def action_copy(self) -> None:
-        """Copy what is written."""
         self.app.copy_to_clipboard(self.query_one("#code", Input).value.strip())
         self.app.notify("copied", timeout=2, markup=False)
 
     def action_cancel(self) -> None:
-        """Leave without a code."""
         self.dismiss(None)

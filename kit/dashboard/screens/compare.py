@@ -1,7 +1,7 @@
 """Two or more runs side by side: what was set differently, and what came of it."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from textual.containers import Vertical
@@ -14,6 +14,7 @@ from kit.errors import StorageError
 from kit.files import read_json
 from kit.rank_report import Interval, Metric, read_figures
 from kit.ranking.opponents import label_of
+from kit.recipe.origins import leaves
 from kit.run_dir import RunDirectory
 from kit.watch.log_reader import LogReader
 from kit.watch.rank_data import METRIC_TITLES, RANKED_BY
@@ -21,7 +22,7 @@ from kit.watch.run_curves import joined, phase_curves
 from kit.watch.run_state import RunState
 from kit.watch.text import count, duration, number
 
-IGNORED = ("kit", "inputs", "description", "title", "paper")
+IGNORED = frozenset({"kit", "inputs", "description", "title", "paper"})
 
 
 class CompareScreen(KitScreen):
@@ -43,7 +44,6 @@ class CompareScreen(KitScreen):
             yield VirtualTable((Column("", 28), *named), id="compare-table", empty="reading the runs")
 
     def on_mount(self) -> None:
-        """Read the runs in a thread."""
         self.in_thread(self._read, self._take, "compare")
 
     def on_unmount(self) -> None:
@@ -59,8 +59,7 @@ class CompareScreen(KitScreen):
         settings: list[dict[str, Any]] = []
         for run in self.runs:
             reader = LogReader(run.events)
-            while reader.poll() and reader.behind and not self._leaving.is_set():
-                self._leaving.wait(0.002)
+            reader.catch_up(self._leaving)
             states.append(reader.fold.state())
             try:
                 settings.append(read_json(run.resolved))
@@ -76,10 +75,9 @@ class CompareScreen(KitScreen):
         ]
         self.query_one(CurveView).show(lines, x="passes", y="loss")
         self.rows = comparison(states, settings)
-        self.query_one(VirtualTable).set_rows(len(self.rows), lambda index: self.rows[index])
+        self.query_one(VirtualTable).set_rows(self.rows, list)
 
     async def action_back(self) -> None:
-        """Close."""
         self.dismiss()
 
     def copy_text(self) -> str:
@@ -110,25 +108,12 @@ def comparison(states: list[RunState], settings: list[dict[str, Any]]) -> list[l
     for name in names:
         found = [next((phase for phase in state.phases if phase.name == name), None) for state in states]
         add(f"loss of {name}", [number(phase.loss, 4) if phase is not None else "-" for phase in found])
-    flat = [dict(flatten(setting)) for setting in settings]
+    flat = [{key: value for key, value in leaves(setting) if IGNORED.isdisjoint(key.split("."))} for setting in settings]
     for key in dict.fromkeys(key for setting in flat for key in setting):
         values = [str(setting.get(key, "-")) for setting in flat]
         if len(set(values)) > 1:
             add(key, values)
     return rows
-
-
-def flatten(value: Any, where: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys and values of nested settings; phases go by their names."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in IGNORED:
-                yield from flatten(inner, f"{where}.{key}" if where else str(key))
-    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            yield from flatten(item, f"{where}.{item.get('name', index)}")
-    else:
-        yield where, value
 
 
 def _figure(state: RunState, metric: Metric, *keys: str) -> Interval | None:

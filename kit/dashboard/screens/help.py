@@ -45,7 +45,6 @@ class HelpScreen(KitScreen):
         return action not in ("filter", "copy", "export")
 
     async def action_back(self) -> None:
-        """Close."""
         self.dismiss()
 
     def _text(self) -> Content:

@@ -1,15 +1,12 @@
 """What screens about a pool share: a thread reads it, at once when another is wanted, now and then while a run scores."""
 
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from textual.timer import Timer
 
 from kit.dashboard.screens.base import KitScreen
-from kit.run_dir import RunDirectory
-from kit.watch.pool_rows import Progress
+from kit.watch.filter_language import HELP, Filter, FilterError, parse_filter
 from kit.watch.run_files import PoolReader, PoolView
 
 PAUSE = 5.0
@@ -17,75 +14,74 @@ PAUSE = 5.0
 TELL = 0.1
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to load: a run's pool or another file, and the truth to compare with (empty: the shipped one)."""
-
-    run: RunDirectory | None = None
-    pool: Path | None = None
-    truth: str = ""
-
-
 class PoolScreen(KitScreen):
-    """Override `take_pool` and `show_progress`; call `want`."""
+    """Override `take_pool`, `take_filter` and `show_progress`; call `want`."""
+
+    FILTER_HELP = HELP
 
     def __init__(self) -> None:
         super().__init__()
-        self.request: Request | None = None
-        self._reader = PoolReader(None)
+        self.reader: PoolReader | None = None
         self.progress = ""
         """What is being done before something can be shown."""
+        self.filter_error: FilterError | None = None
         self._wanted: object = None
         self._read_for: object = None
         self._rest: Timer | None = None
+        self._told_at = 0.0
 
     def take_pool(self, view: PoolView) -> None:
         """Show what was read."""
+        raise NotImplementedError
+
+    def take_filter(self, parsed: Filter | None) -> None:
+        """Show the rows that match."""
         raise NotImplementedError
 
     def show_progress(self) -> None:
         """Say what is being done."""
         raise NotImplementedError
 
-    def want(self, request: Request, news: object = None) -> None:
-        """Show this; whenever `news` is another value the files may have changed."""
-        self._wanted, is_other = news, request != self.request
-        if is_other:
-            self.request = request
-            self._reader = PoolReader(request.run, pool=request.pool, truth=request.truth)
-        if is_other or (news != self._read_for and self._rest is None and not self.at_work["pool"]):
-            self._read(request)
+    def apply_filter(self, text: str) -> None:
+        try:
+            parsed, self.filter_error = parse_filter(text), None
+        except FilterError as error:
+            # Half a filter is the usual case while typing: rows stay as they are, a line says what is missing.
+            self.filter_error = error
+            self.show_progress()
+        else:
+            self.take_filter(parsed)
 
-    def _read(self, request: Request) -> None:
+    def want(self, reader: PoolReader, news: object = None) -> None:
+        """Show what this one reads; whenever `news` is another value the files may have changed."""
+        self._wanted, is_other = news, reader != self.reader
+        if is_other:
+            self.reader = reader
+        if is_other or (news != self._read_for and self._rest is None and not self.at_work["pool"]):
+            self._read()
+
+    def _read(self) -> None:
+        assert self.reader is not None
         self._read_for = self._wanted
         if self._rest is not None:
             self._rest.stop()
             self._rest = None
-        self.in_thread(partial(self._load, self._reader), partial(self._take, request), "pool")
+        take = partial(self._take, self.reader, time.monotonic())
+        self.in_thread(partial(self.reader.read, self._tell), take, "pool")
 
-    def _load(self, reader: PoolReader) -> tuple[PoolView, float]:
-        begin = time.monotonic()
-        return reader.read(self._teller()), begin
+    def _tell(self, text: str, fraction: float) -> None:
+        """What the thread does that reads: shown now and then."""
+        if time.monotonic() - self._told_at > TELL:
+            self._told_at = time.monotonic()
+            self.call_later(self._show_told, f"{text} {fraction:.0%}" if fraction else text)
 
-    def _teller(self) -> Progress:
-        last = 0.0
+    def _show_told(self, text: str) -> None:
+        if self.at_work["pool"]:
+            self.progress = text
+            self.show_progress()
 
-        def tell(text: str, fraction: float) -> None:
-            nonlocal last
-            if time.monotonic() - last > TELL:
-                last = time.monotonic()
-                self.call_later(show, f"{text} {fraction:.0%}" if fraction else text)
-
-        def show(text: str) -> None:
-            if self.at_work["pool"]:
-                self.progress = text
-                self.show_progress()
-
-        return tell
-
-    def _take(self, request: Request, read: tuple[PoolView, float]) -> None:
-        view, begin = read
-        if request == self.request:
+    def _take(self, reader: PoolReader, begin: float, view: PoolView) -> None:
+        if reader is self.reader:
             self._rest = self.set_timer(max(PAUSE, 10 * (time.monotonic() - begin)), self._rested)
             self.progress = ""
             self.take_pool(view)
@@ -93,5 +89,5 @@ class PoolScreen(KitScreen):
 
     def _rested(self) -> None:
         self._rest = None
-        if self.request is not None and self._wanted != self._read_for:
-            self._read(self.request)
+        if self._wanted != self._read_for:
+            self._read()

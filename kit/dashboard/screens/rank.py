@@ -1,23 +1,21 @@
 """Screen 3: predicted against true accuracy, with intervals, opponents, cells and outliers, now and as it came about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from textual.binding import BindingType
+from textual import getters
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kit.dashboard.bindings import bindings
-from kit.dashboard.host import Host
+from kit.dashboard.host import Host, NotYetError
 from kit.dashboard.screens.base import check_file, following
-from kit.dashboard.screens.pool_screen import PoolScreen, Request
+from kit.dashboard.screens.pool_screen import PoolScreen
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.outlier_table import EXPORTED, OutlierTable, exported
 from kit.dashboard.widgets.parts import muted
@@ -26,12 +24,13 @@ from kit.dashboard.widgets.rank_panel import nothing_to_rank, rank_figures, rank
 from kit.dashboard.widgets.rank_plots import history, scatter
 from kit.dashboard.widgets.table import Rows, VirtualTable
 from kit.errors import KitError
+from kit.files import user_path
 from kit.rank_report import Metric
 from kit.ranking.truth_file import shipped_truths
-from kit.watch.filter_language import HELP, Filter, FilterError, parse_filter
+from kit.watch.filter_language import Filter
 from kit.watch.log_reader import Reading
 from kit.watch.rank_data import METRIC_TITLES, METRICS, Comparison, Moment, compare, outliers
-from kit.watch.run_files import PoolView
+from kit.watch.run_files import PoolReader, PoolView
 from kit.watch.text import clean
 
 Compared = tuple[Comparison | None, KitError | None]
@@ -43,11 +42,10 @@ class RankScreen(PoolScreen):
     """The comparison is measured in a thread; stepping and filtering only choose what of it is shown."""
 
     NAME = "rank"
-    FILTER_HELP = HELP
     AUTO_FOCUS = "#rank-outliers"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rank")]
+    table = getters.query_one("#rank-outliers", OutlierTable)
 
-    PANELS: ClassVar[Mapping[str, str]] = {
+    PANELS: ClassVar = {
         "scatter": "#rank-scatter",
         "figures": "#rank-figures",
         "outliers": "#rank-outliers",
@@ -66,7 +64,6 @@ class RankScreen(PoolScreen):
         """Number of the moment that is shown; None follows the newest."""
         self._player: Timer | None = None
         self._filter: Filter | None = None
-        self._filter_error: FilterError | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="rank-line", markup=False)
@@ -81,11 +78,7 @@ class RankScreen(PoolScreen):
                     yield CurveView(id="rank-history", empty="no earlier moments")
             with Vertical(id="rank-right", classes="column"):
                 yield FittedPane(id="rank-figures", classes="panel side", can_focus=False, fills=False)
-                yield OutlierTable(id="rank-outliers", classes="panel side")
-
-    @property
-    def table(self) -> OutlierTable:
-        return self.query_one("#rank-outliers", OutlierTable)
+                yield OutlierTable(id="rank-outliers", classes="panel side", empty="no architecture to show")
 
     # Reading
 
@@ -97,24 +90,24 @@ class RankScreen(PoolScreen):
             if state.complete
             else None
         )
-        request = Request(self.app.run_directory, truth=self._truth)
-        if request.run is None:
+        reader = PoolReader(self.app.run_directory, truth=self._truth)
+        if reader.run is None:
             self._show()
             return
-        if request != self.request:
+        if reader != self.reader:
             self._view, self._comparison, self._error, self.moment = PoolView(), None, None, None
             self.progress = "reading"
             self._stop_playing()
             self._show()
-        self.want(request, news)
+        self.want(reader, news)
         if self._comparison is None and not self.progress:
             self._show()
 
     def take_pool(self, view: PoolView) -> None:
         """Measure what was read, in a thread again."""
-        request = self.request
+        reader = self.reader
         if view.rows is None or view.truth is None or not view.scores.accuracies:
-            self._take_comparison(request, view, (None, None))
+            self._take_comparison(reader, view, (None, None))
             return
         self.progress = "measuring ranks"
         self.show_progress()
@@ -126,10 +119,10 @@ class RankScreen(PoolScreen):
             except KitError as error:
                 return None, error
 
-        self.in_thread(measure, partial(self._take_comparison, request, view), "rank")
+        self.in_thread(measure, partial(self._take_comparison, reader, view), "rank")
 
-    def _take_comparison(self, request: Request | None, view: PoolView, compared: Compared) -> None:
-        if request != self.request:
+    def _take_comparison(self, reader: PoolReader | None, view: PoolView, compared: Compared) -> None:
+        if reader is not self.reader:
             return
         self._view, self.progress = view, ""
         comparison, self._error = compared
@@ -159,9 +152,8 @@ class RankScreen(PoolScreen):
         self.show_progress()
         if comparison is None or moment is None:
             if empty.display:
-                problem, hint = (str(self._error), self._error.hint) if self._error is not None else ("", None)
-                app = self.app
-                empty.update(nothing_to_rank(self._view, app.reading, app.run_directory is not None, problem, hint))
+                has_run = self.app.run_directory is not None
+                empty.update(nothing_to_rank(self._view, self.app.reading, has_run, self._error))
             return
         self.table.show(comparison.rows, *outliers(comparison.rows, self._members(comparison)))
         self._show_figures(comparison, moment)
@@ -172,8 +164,8 @@ class RankScreen(PoolScreen):
         """Say above what is shown, or what is being done."""
         line = self.query_one("#rank-line", Static)
         comparison, moment = self._comparison, self.shown_moment
-        if self._filter_error is not None:
-            content = Content.styled(f" {clean(str(self._filter_error))}", "$text-error")
+        if self.filter_error is not None:
+            content = Content.styled(f" {clean(str(self.filter_error))}", "$text-error")
         elif comparison is not None and moment is not None:
             content = rank_line(comparison, self.metric, moment, len(self._members(comparison)), now=self.moment is None)
         else:
@@ -217,29 +209,22 @@ class RankScreen(PoolScreen):
         if self._comparison is not None:
             self._show_scatter(self._comparison)
 
-    def on_virtual_table_selected(self) -> None:
-        """Open it."""
-        self.action_open()
+    async def on_virtual_table_selected(self) -> None:
+        await self.run_action("open")
 
     def action_open(self) -> None:
         """Show the outlier under the cursor on the screen of architectures."""
         comparison, row = self._comparison, self.table.current
         if comparison is None or row is None:
-            self.app.say("there is no architecture to open yet", severity="warning")
-            return
+            raise NotYetError("there is no architecture to open yet")
         self.app.show("architectures")
         self.app.call_later(_go_to, self.app, comparison.rows.codes[row])
 
     # Choices
 
-    def apply_filter(self, text: str) -> None:
-        try:
-            self._filter, self._filter_error = parse_filter(text), None
-        except FilterError as error:
-            self._filter_error = error
-            self.show_progress()
-        else:
-            self._show()
+    def take_filter(self, parsed: Filter | None) -> None:
+        self._filter = parsed
+        self._show()
 
     def action_next_metric(self) -> None:
         """Kendall, Pearson, Spearman."""
@@ -247,26 +232,28 @@ class RankScreen(PoolScreen):
         self._show()
 
     def action_by_cell(self) -> None:
-        """Tell the cells of the partition apart, or not."""
         if self._comparison is not None and not self._comparison.cells:
-            self.app.say("this run's recipe has no partition", severity="warning")
-            return
+            raise NotYetError("this run's recipe has no partition")
         self.by_cell = not self.by_cell
         self._show()
 
+    @property
+    def _last(self) -> int:
+        """Number of the newest moment."""
+        return 0 if self._comparison is None else len(self._comparison.moments) - 1
+
+    def _check_moments(self) -> None:
+        if self._last < 1:
+            raise NotYetError("there is only one moment: nothing was kept of how it came about")
+
     def action_step(self, by: int) -> None:
-        """Go to the next or the previous moment."""
         self._stop_playing()
+        self._check_moments()
         self._step(by)
 
     def _step(self, by: int) -> None:
-        count = 0 if self._comparison is None else len(self._comparison.moments)
-        if count < 2:
-            self.app.say("there is only one moment: nothing was kept of how it came about", severity="warning")
-            return
-        at = (count - 1 if self.moment is None else self.moment) + by
-        at = max(0, min(at, count - 1))
-        self.moment = None if at == count - 1 else at
+        at = max(0, min((self._last if self.moment is None else self.moment) + by, self._last))
+        self.moment = None if at == self._last else at
         self._show()
 
     def action_play(self) -> None:
@@ -274,11 +261,10 @@ class RankScreen(PoolScreen):
         if self._player is not None:
             self._stop_playing()
             return
-        count = 0 if self._comparison is None else len(self._comparison.moments)
+        self._check_moments()
         if self.moment is None:
-            self._step(-count)
-        if count > 1:
-            self._player = self.set_interval(BEAT, self._beat)
+            self._step(-self._last)
+        self._player = self.set_interval(BEAT, self._beat)
 
     def _beat(self) -> None:
         self._step(1)
@@ -291,7 +277,6 @@ class RankScreen(PoolScreen):
             self._player = None
 
     def action_truth(self) -> None:
-        """Compare with another truth."""
         names = ", ".join(shipped_truths())
         self.app.ask(
             "Compare with",
@@ -302,7 +287,7 @@ class RankScreen(PoolScreen):
         )
 
     def _choose_truth(self, answer: str) -> None:
-        path = Path(answer).expanduser()
+        path = user_path(answer)
         self._truth = str(path.absolute()) if path.is_file() else answer
         self.refresh_content(self.app.reading)
 

@@ -4,25 +4,25 @@ import shlex
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
-from textual.binding import BindingType
+from textual import getters
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kit.dashboard.bindings import bindings
-from kit.dashboard.host import check_new_file
+from kit.dashboard.host import NotYetError, check_new_file
 from kit.dashboard.screens.base import KitScreen, following
 from kit.dashboard.widgets.parts import Part
 from kit.dashboard.widgets.recipe_panel import TABLES, Plan, RecipePanel
 from kit.dashboard.widgets.table import REST, Cell, Column, Rows, VirtualTable
 from kit.errors import KitError
+from kit.files import user_path
 from kit.recipe import copy_recipe, load_profile, load_recipe
 from kit.watch.log_reader import Reading
 from kit.watch.processes import run_json
 from kit.watch.recipe_shelf import DROP, Entry, RecipeShelf, Resolved, check_overrides, resolve, split_overrides
+from kit.watch.run_actions import recipe_arguments
 from kit.watch.text import clean, count, shown_path
 
 INTERVAL = 2.0
@@ -36,7 +36,7 @@ class RecipesScreen(KitScreen):
     FILTER_HELP = "words of a setting's key, value or origin"
     AUTO_FOCUS = "#recipes-list"
     NEWS = ("run_directory",)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("recipes")]
+    about = getters.query_one(RecipePanel)
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,6 @@ class RecipesScreen(KitScreen):
                 yield RecipePanel(id="recipes-panel")
 
     def on_mount(self) -> None:
-        """Look at the files again and again."""
         self.set_interval(INTERVAL, self._look)
 
     @property
@@ -66,11 +65,7 @@ class RecipesScreen(KitScreen):
         return bool(self.entries) and super().is_settled
 
     @property
-    def about(self) -> RecipePanel:
-        return self.query_one(RecipePanel)
-
-    @property
-    def table(self) -> VirtualTable:
+    def table(self) -> VirtualTable[Entry]:
         return self.query_one("#recipes-list", VirtualTable)
 
     @property
@@ -90,7 +85,7 @@ class RecipesScreen(KitScreen):
         self._look()
 
     def _look(self) -> None:
-        if not self.at_work["list"] and self.app.screen_stack[:1] == [self]:
+        if not self.at_work["list"] and self.is_shown:
             runs = self.app.runs_folder
             folders = tuple(dict.fromkeys([Path.cwd(), Path.cwd() / "recipes", runs.parent]))
             look = partial(self._shelf.look, folders, tuple(self._copied), self.app.run_directory)
@@ -157,12 +152,11 @@ class RecipesScreen(KitScreen):
                 Column("what it is", REST, least=16, rank=1),
             )
         )
-        table.is_marked = lambda index: self.entries[index].path == self.marked
+        table.is_marked = lambda entry: entry.path == self.marked
         at = self.entries.index(self.current) if self.current is not None else 0
-        table.set_rows(len(self.entries), self._cells, cursor=at)
+        table.set_rows(self.entries, self._cells, cursor=at)
 
-    def _cells(self, index: int) -> list[Cell]:
-        entry = self.entries[index]
+    def _cells(self, entry: Entry) -> list[Cell]:
         mark = "✗" if entry.problem else "●" if entry.path == self.marked else "◆" if entry == self.profile else ""
         return [
             (mark, "bad" if entry.problem else "accent"),
@@ -225,11 +219,9 @@ class RecipesScreen(KitScreen):
         self.about.open(following(TABLES, self.about.current))
 
     def action_only_written(self) -> None:
-        """Hide defaults, or show them again."""
         self.about.toggle_defaults()
 
     def action_read_again(self) -> None:
-        """Read all files again."""
         self._shelf = RecipeShelf()
         self._asked = None
         self._look()
@@ -247,14 +239,11 @@ class RecipesScreen(KitScreen):
         self._select()
 
     def action_difference(self) -> None:
-        """Show how the entry under the cursor differs from the marked one."""
         if self.marked is None:
-            self.app.say("mark a recipe with the space bar first, then go to another one", severity="warning")
-        else:
-            self.about.open("difference")
+            raise NotYetError("mark a recipe with the space bar first, then go to another one")
+        self.about.open("difference")
 
     def action_next_profile(self) -> None:
-        """Run on the next profile."""
         profiles = [entry for entry in self.entries if entry.kind == "profile" and not entry.problem]
         if profiles:
             self._use_profile(following(profiles, self.profile or profiles[-1]))
@@ -279,27 +268,23 @@ class RecipesScreen(KitScreen):
         self.overrides = [] if answer == DROP else split_overrides(answer)
         self._select()
 
-    def _recipe(self) -> Entry | None:
+    def _recipe(self) -> Entry:
+        """The recipe under the cursor. Raises `KitError` unless it can be run."""
         entry = self.current
         if entry is None or entry.kind != "recipe":
-            self.app.say("choose a recipe first: this is a profile", severity="warning")
-            return None
+            raise NotYetError("choose a recipe first: this is a profile")
         if entry.problem:
-            self.app.say(f"{entry.name} cannot be run: {entry.problem}", severity="error", timeout=10)
-            return None
+            raise KitError(f"{entry.name} cannot be run: {entry.problem}")
         return entry
 
     def action_plan(self) -> None:
         """Ask `kit` what a run of this recipe on this profile would cost."""
-        entry = self._recipe()
-        if entry is not None:
-            arguments = ["run", "recipe", entry.argument, "--profile", self._profile]
-            arguments += ["--runs", str(self.app.runs_folder)]
-            arguments += [word for override in self.overrides for word in ("--set", override)]
-            self._open_panel("plan")
-            self._set_plan(Plan(state="planning: reading data, timing one step"))
-            self.at_work["plan"] += 1
-            self.run_worker(self._ask_plan(arguments, self._asked), exclusive=True, group="plan")
+        recipe = self._recipe().argument
+        arguments = recipe_arguments(recipe, self._profile, self.app.runs_folder, overrides=self.overrides)
+        self._open_panel("plan")
+        self._set_plan(Plan(state="planning: reading data, timing one step"))
+        self.at_work["plan"] += 1
+        self.run_worker(self._ask_plan(arguments, self._asked), exclusive=True, group="plan")
 
     async def _ask_plan(self, arguments: Sequence[str], asked: object) -> None:
         try:
@@ -319,9 +304,7 @@ class RecipesScreen(KitScreen):
         """Start a run: with its plan and cost first."""
         from kit.dashboard.screens.start import StartScreen
 
-        entry = self._recipe()
-        if entry is not None:
-            self.app.push_screen(StartScreen(entry.argument, self._profile, shlex.join(self.overrides)))
+        self.app.push_screen(StartScreen(self._recipe().argument, self._profile, shlex.join(self.overrides)))
 
     def action_copy_recipe(self) -> None:
         """Copy the file, to edit it."""
@@ -333,12 +316,12 @@ class RecipesScreen(KitScreen):
                 partial(self._copy, entry),
                 value=f"my-{name}",
                 detail="a new .toml file: edit it, and it is checked here as soon as it is saved",
-                check=partial(check_new_file, ending=".toml"),
+                check=partial(check_new_file, endings=(".toml",)),
             )
 
     def _copy(self, entry: Entry, answer: str) -> None:
         def copy() -> Path:
-            target = copy_recipe(str(entry.path), Path(answer).expanduser().absolute())
+            target = copy_recipe(str(entry.path), user_path(answer).absolute())
             (load_recipe if entry.kind == "recipe" else load_profile)(str(target))
             return target
 

@@ -1,31 +1,30 @@
 """Screen 2: one run as it goes on."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
-from textual.binding import BindingType
+from textual import getters
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kit.dashboard.bindings import bindings
 from kit.dashboard.screens.base import following
 from kit.dashboard.screens.run_commands import RunCommands
 from kit.dashboard.widgets.fitted_pane import FittedPane
-from kit.dashboard.widgets.log_table import LogTable, read_line
+from kit.dashboard.widgets.log_table import LOG_COLUMNS, LogTable, read_line
 from kit.dashboard.widgets.parts import PHASE_MARKS, bar
-from kit.dashboard.widgets.plot import CurveView, Line, Points
+from kit.dashboard.widgets.plot import COLOURS, CurveView, Line, Points
 from kit.dashboard.widgets.run_header import phase_strip, run_header
 from kit.dashboard.widgets.step_panel import step_panel
 from kit.dashboard.widgets.table import Cell, Column, Rows, VirtualTable
 from kit.errors import KitError
-from kit.files import read_json
 from kit.run_dir import RunDirectory
 from kit.watch.log_reader import Reading
 from kit.watch.run_curves import KINDS, Kind, axis_title, phase_curves
-from kit.watch.run_state import PhaseState, RunState
+from kit.watch.run_files import read_settings
+from kit.watch.run_state import EvaluationState, PhaseState, RunState
 from kit.watch.text import clean, number, percent
 
 BAR = 10
@@ -39,6 +38,9 @@ STYLES = {"done": "good", "reused": "good", "running": "accent", "waiting": "mut
 REDRAW = 3.0
 """Seconds between two drawings of a growing curve: nobody sees one point in a thousand, but the battery does."""
 
+PhaseRow = PhaseState | EvaluationState | None
+"""A row of the table of phases: a phase, the scoring, or (None) all phases together."""
+
 
 class RunScreen(RunCommands):
     """Pipeline, curves, the last step, the log; what has no room is one key away."""
@@ -46,8 +48,8 @@ class RunScreen(RunCommands):
     NAME = "run"
     FILTER_HELP = "search the log"
     AUTO_FOCUS = "#run-log"
-    PANELS: ClassVar[Mapping[str, str]] = {"log": "#run-log", "step": "#run-step"}
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
+    PANELS: ClassVar = {"log": "#run-log", "step": "#run-step"}
+    log_table = getters.query_one("#run-log", LogTable)
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +60,6 @@ class RunScreen(RunCommands):
         self._batch_size: int | None = None
         self._drawn: tuple[object, ...] = ()
         self._drawn_at = 0.0
-        self._phase_rows: list[PhaseState] = []
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="run-empty", classes="empty", markup=False)
@@ -70,7 +71,7 @@ class RunScreen(RunCommands):
                 with Vertical(id="run-centre", classes="column panel"):
                     yield Static("", id="run-curve-title", markup=False)
                     yield CurveView(id="run-curve", empty="no curve yet")
-                    yield LogTable(id="run-log")
+                    yield LogTable(LOG_COLUMNS, id="run-log", empty="no events yet")
                 yield FittedPane(id="run-step", classes="column panel", fills=False)
 
     def refresh_content(self, reading: Reading) -> None:
@@ -91,9 +92,8 @@ class RunScreen(RunCommands):
         self.query_one("#run-step", FittedPane).show(lambda width, _: step_panel(reading, width))
         self._show_phases(state)
         self._show_curve(state)
-        log = self.query_one("#run-log", LogTable)
-        if reading.lines is not log.lines:
-            log.show(reading.lines)
+        if reading.lines is not self.log_table.lines:
+            self.log_table.show(reading.lines)
 
     def _take_batch_size(self, run: RunDirectory, size: int | None) -> None:
         """Images a second can be told now."""
@@ -104,37 +104,21 @@ class RunScreen(RunCommands):
     # Phases
 
     def _show_phases(self, state: RunState) -> None:
-        table = self.query_one("#run-phases", VirtualTable)
-        self._phase_rows = list(state.phases)
-        has_scores = state.evaluation is not None
-        names = [None, *(phase.name for phase in self._phase_rows)]
+        rows: list[PhaseRow] = [None, *state.phases] if state.phases else []
+        rows += [state.evaluation] if rows and state.evaluation is not None else []
+        names = [None, *(phase.name for phase in state.phases)]
         cursor = names.index(self.scope) if self.scope in names else 0
-        rows = len(self._phase_rows) + 1 + has_scores if self._phase_rows else 0
-        table.set_rows(rows, partial(self._phase_cells, state), cursor=cursor)
-
-    def _phase_cells(self, state: RunState, index: int) -> list[Cell]:
-        if index == 0:
-            return _phase_cells("all phases", "strong", "good", state.fraction, number(state.loss))
-        if index > len(state.phases):
-            scoring = state.evaluation
-            assert scoring is not None
-            best = number(scoring.best[1], 4) if scoring.best is not None else "-"
-            mark, style = ("✓", "good") if scoring.finished else ("▶", "accent")
-            return _phase_cells(f"{mark} scoring", style, style, scoring.fraction, best)
-        phase = state.phases[index - 1]
-        style = STYLES[phase.status]
-        last = phase.loss if phase.loss is not None else phase.losses.y[-1] if len(phase.losses) else None
-        return _phase_cells(f"{PHASE_MARKS[phase.status]} {phase.name}", style, style, phase.fraction, number(last))
+        self.query_one("#run-phases", VirtualTable).set_rows(rows, partial(_row_cells, state), cursor=cursor)
 
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """The phase under the cursor is the one that is drawn."""
         if message.table.id != "run-phases" or not message.table.has_focus:
             return
-        row = message.row
-        if row > len(self._phase_rows):
+        row: PhaseRow = message.table.items[message.row]
+        if isinstance(row, EvaluationState):
             self.kind, self.scope = "accuracy", None
         else:
-            scope = None if row == 0 else self._phase_rows[row - 1].name
+            scope = None if row is None else row.name
             if scope == self.scope and self.kind != "accuracy":
                 return
             self.kind, self.scope = "loss" if self.kind == "accuracy" else self.kind, scope
@@ -149,15 +133,10 @@ class RunScreen(RunCommands):
             return
         self._drawn, self._drawn_at = what, now
         curves = phase_curves(state, self.kind, self.scope)
-        lines: list[Line | Points] = []
-        for index, part in enumerate(curves):
-            colour = ("primary", "accent")[index % 2]
-            if self.kind == "accuracy":
-                lines.append(Points("", part.curve, "primary", marker="•"))
-            else:
-                lines.append(Line("", part.curve, colour))
-        view = self.query_one("#run-curve", CurveView)
-        view.show(lines, log=self.log_scale)
+        lines: list[Line | Points] = [Line("", part.curve, COLOURS[index % 2]) for index, part in enumerate(curves)]
+        if self.kind == "accuracy":
+            lines = [Points("", part.curve, marker="•") for part in curves]
+        self.query_one("#run-curve", CurveView).show(lines, log=self.log_scale)
         scope = f" of {clean(self.scope)}" if self.scope is not None and self.kind != "accuracy" else ""
         scale = ", logarithmic" if self.log_scale else ""
         over = f" over {axis_title(self.kind, self.scope)}"
@@ -169,7 +148,6 @@ class RunScreen(RunCommands):
         self._show_curve(self.app.reading.state)
 
     def action_log_scale(self) -> None:
-        """Logarithmic or linear."""
         self.log_scale = not self.log_scale
         self._show_curve(self.app.reading.state)
 
@@ -186,26 +164,24 @@ class RunScreen(RunCommands):
     # Log
 
     def apply_filter(self, text: str) -> None:
-        log = self.query_one("#run-log", LogTable)
-        log.show(self.app.reading.lines, text)
+        self.log_table.show(self.app.reading.lines, text)
 
     def action_follow(self) -> None:
-        """Back to the end of the log."""
-        log = self.query_one("#run-log", LogTable)
-        log.follows = True
-        log.show(self.app.reading.lines)
+        self.log_table.follows = True
+        self.log_table.show(self.app.reading.lines)
 
     def copy_text(self) -> str | None:
         """The line of the log under the cursor, or the codes of the last step."""
-        if self.query_one("#run-log").has_focus:
-            return self.query_one("#run-log", LogTable).current
+        if self.log_table.has_focus:
+            line = self.log_table.current
+            return None if line is None else line.decode("utf-8", "replace")
         return "\n".join(self.app.reading.state.codes) or None
 
     def export_rows(self) -> Rows | None:
         """The curve that is drawn; of the log while it has the keyboard and a search."""
-        log = self.query_one("#run-log", LogTable)
+        log = self.log_table
         if log.has_focus and log.query_text:
-            return ("time", "event"), [read_line(line)[:2] for line in log.matching]
+            return ("time", "event"), [read_line(line)[:2] for line in log.items]
         curves = phase_curves(self.app.reading.state, self.kind, self.scope)
         x, y = axis_title(self.kind, self.scope), self.kind
         rows = [(part.name, a, b) for part in curves for a, b in zip(part.curve.x, part.curve.y, strict=True)]
@@ -218,6 +194,18 @@ class RunScreen(RunCommands):
         return None if run is None else (run, reading.status, reading.state.pid)
 
 
+def _row_cells(state: RunState, row: PhaseRow) -> list[Cell]:
+    if row is None:
+        return _phase_cells("all phases", "strong", "good", state.fraction, number(state.loss))
+    if isinstance(row, EvaluationState):
+        best = number(row.best[1], 4) if row.best is not None else "-"
+        mark, style = ("✓", "good") if row.finished else ("▶", "accent")
+        return _phase_cells(f"{mark} scoring", style, style, row.fraction, best)
+    style = STYLES[row.status]
+    last = row.loss if row.loss is not None else row.losses.y[-1] if len(row.losses) else None
+    return _phase_cells(f"{PHASE_MARKS[row.status]} {row.name}", style, style, row.fraction, number(last))
+
+
 def _phase_cells(name: str, name_style: str, style: str, fraction: float | None, figure: str) -> list[Cell]:
     return [(name, name_style), ("".join(bar(fraction, BAR)), style), percent(fraction), figure]
 
@@ -225,8 +213,6 @@ def _phase_cells(name: str, name_style: str, style: str, fraction: float | None,
 def batch_size(run: RunDirectory) -> int | None:
     """Images of a step; None when the run's settings do not tell."""
     try:
-        training = read_json(run.resolved, profile=dict)["profile"].get("training")
+        return read_settings(run).profile.training.batch_size
     except KitError:
         return None
-    size = training.get("batch_size") if isinstance(training, dict) else None
-    return size if isinstance(size, int) and size > 0 else None

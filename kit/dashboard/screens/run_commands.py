@@ -16,7 +16,6 @@ class RunCommands(KitScreen):
         raise NotImplementedError
 
     def action_stop(self) -> None:
-        """Ask, then stop the run."""
         commanded, app = self.commanded(), self.app
         if commanded is None:
             return
@@ -32,7 +31,6 @@ class RunCommands(KitScreen):
         app.confirm(f"Stop run {run.id}?", stop, detail=detail, yes="Stop")
 
     def action_continue(self) -> None:
-        """Start the process that continues the run."""
         commanded, app = self.commanded(), self.app
         if commanded is None:
             return

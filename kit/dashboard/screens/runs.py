@@ -3,25 +3,22 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kit.dashboard.bindings import bindings
+from kit.dashboard.host import NotYetError
 from kit.dashboard.screens.run_commands import RunCommands
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.parts import STATUS_MARKS, bar
 from kit.dashboard.widgets.run_details import run_details
 from kit.dashboard.widgets.table import Cell, Column, Rows, VirtualTable
-from kit.run_dir import RunDirectory
+from kit.run_dir import RunDirectory, remove_run
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
-from kit.watch.run_actions import remove
 from kit.watch.run_summary import RunSummary
 from kit.watch.text import duration, number, percent, shown_path
 
@@ -36,7 +33,7 @@ COLUMNS = (
     Column("done", 5, right=True),
     Column("left", 10, right=True, rank=1),
     Column("loss", 6, right=True),
-    Column("rank τ", 6, right=True, key="rank"),
+    Column("rank τ", 6, right=True, key="kendall"),
     Column("rank r", 6, right=True, key="pearson", rank=4),
     Column("started", 16, rank=6),
 )
@@ -51,14 +48,10 @@ class RunsScreen(RunCommands):
     FILTER_HELP = "words of id, recipe, profile, state or phase"
     AUTO_FOCUS = "VirtualTable"
     NEWS = ("run_directory", "runs", "runs_complete", "runs_problem")
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
 
     def __init__(self) -> None:
         super().__init__()
-        self._filter: list[str] = []
-        self._shown: list[RunSummary] = []
         self._marked: set[Path] = set()
-        self._sort: tuple[str, bool] | None = None
         self._highlighted: Path | None = None
         self._followed: Path | None = None
         self._rest_timer: Timer | None = None
@@ -70,32 +63,30 @@ class RunsScreen(RunCommands):
         yield Static("", id="runs-line", markup=False)
 
     @property
-    def table(self) -> VirtualTable:
+    def table(self) -> VirtualTable[RunSummary]:
         return self.query_one("#runs-table", VirtualTable)
 
     @property
     def current(self) -> RunSummary | None:
         """The run under the cursor."""
-        cursor = self.table.cursor
-        return self._shown[cursor] if cursor < len(self._shown) else None
+        return self.table.current
 
     def refresh_content(self, reading: Reading) -> None:
         app = self.app
         here = None if self.current is None else self.current.run.path
-        self._shown = self._arranged(app.runs)
+        shown = self._arranged(app.runs)
         table = self.table
-        longest = max((len(summary.id) for summary in self._shown), default=0) + 2 * bool(self._marked)
+        longest = max((len(summary.id) for summary in shown), default=0) + 2 * bool(self._marked)
         table.set_columns((Column("run", min(44, max(8, longest)), least=min(28, max(8, longest))), *COLUMNS))
-        table.sorted_by = self._sort
-        table.is_marked = lambda index: self._shown[index].run.path in self._marked
+        table.is_marked = lambda summary: summary.run.path in self._marked
         table.empty = self._nothing()
-        rows = {summary.run.path: index for index, summary in enumerate(self._shown)}
+        rows = {summary.run.path: index for index, summary in enumerate(shown)}
         chosen = None if app.run_directory is None else app.run_directory.path
         if chosen in rows and chosen != self._followed:
             # Chosen elsewhere: the cursor goes there.
             here = self._followed = chosen
         cursor = None if here is None else rows.get(here)
-        table.set_rows(len(self._shown), self._cells, cursor=cursor)
+        table.set_rows(shown, self._cells, cursor=cursor)
         # Only what the user does to the cursor chooses a run.
         self._highlighted = None if self.current is None else self.current.run.path
         self.query_one("#runs-line", Static).update(self._line(), layout=False)
@@ -104,18 +95,17 @@ class RunsScreen(RunCommands):
     # Rows
 
     def _arranged(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
-        kept = [summary for summary in runs if all(word in _words(summary) for word in self._filter)]
-        if self._sort is not None:
-            key, down = self._sort
-            measure = SORTS[key]
+        kept = [summary for summary in runs if self.has_words(_words(summary))]
+        if self.table.sorted_by is not None:
+            key, down = self.table.sorted_by
+            measure = MEASURES[key]
             # Runs without a value come last, whichever way the others are sorted.
             known = [summary for summary in kept if measure(summary) is not None]
             rest = [summary for summary in kept if measure(summary) is None]
             kept = sorted(known, key=lambda summary: measure(summary) or 0, reverse=down) + rest
         return kept
 
-    def _cells(self, index: int) -> list[Cell]:
-        summary = self._shown[index]
+    def _cells(self, summary: RunSummary) -> list[Cell]:
         mark = "● " if summary.run.path in self._marked else ""
         return [(mark + summary.id, "strong"), *_cells(summary)]
 
@@ -123,7 +113,7 @@ class RunsScreen(RunCommands):
         app = self.app
         if app.runs_problem:
             return app.runs_problem
-        if self._filter and app.runs:
+        if self.words and app.runs:
             return "no run matches the filter; Escape drops it"
         return f"no runs in {shown_path(app.runs_folder)}: press s to start one" if app.runs_complete else "looking for runs"
 
@@ -133,7 +123,7 @@ class RunsScreen(RunCommands):
         for summary in app.runs:
             states[summary.status or "unread"] = states.get(summary.status or "unread", 0) + 1
         parts = [f"{number:,} {name}" for name, number in sorted(states.items(), key=lambda item: -item[1])]
-        shown = f"{len(self._shown):,} of {len(app.runs):,} runs" if self._filter else f"{len(app.runs):,} runs"
+        shown = f"{self.table.count:,} of {len(app.runs):,} runs" if self.words else f"{len(app.runs):,} runs"
         marked = f", {len(self._marked)} marked" if self._marked else ""
         problem = f"  {app.runs_problem}" if app.runs_problem else ""
         text = f" {shown}{marked}: {', '.join(parts)}" if parts else f" {shown}"
@@ -158,55 +148,29 @@ class RunsScreen(RunCommands):
         self._rest_timer = self.set_timer(SELECT_DELAY, partial(self.app.select_run, summary.run))
 
     def on_virtual_table_selected(self) -> None:
-        """Open the run."""
         self.action_open()
 
     def on_virtual_table_header_selected(self, message: VirtualTable.HeaderSelected) -> None:
-        """Sort by a column, the other way round when it was sorted by already."""
-        self._sort_by(message.column.name)
+        name = message.column.name
+        self._sort_by(name if name in MEASURES else None, down=self.table.sorted_by == (name, False))
 
-    def _sort_by(self, key: str) -> None:
-        if key not in SORTS:
-            self._sort = None
-        elif self._sort == (key, False):
-            self._sort = (key, True)
-        else:
-            self._sort = (key, False)
+    def _sort_by(self, name: str | None, *, down: bool = False) -> None:
+        self.table.sorted_by = None if name is None else (name, down)
         self.refresh_content(self.app.reading)
 
     # Hooks
-
-    def apply_filter(self, text: str) -> None:
-        self._filter = text.lower().split()
-        self.refresh_content(self.app.reading)
 
     def copy_text(self) -> str | None:
         return None if self.current is None else str(self.current.run.path)
 
     def export_rows(self) -> Rows | None:
-        titles = ("run", "state", "recipe", "profile", "phase", "done", "loss", "kendall", "pearson", "started", "path")
-        rows = [
-            (
-                summary.id,
-                summary.status,
-                summary.recipe,
-                summary.profile,
-                summary.state.phase,
-                summary.state.fraction,
-                summary.state.loss,
-                summary.kendall,
-                summary.pearson,
-                summary.state.started,
-                str(summary.run.path),
-            )
-            for summary in self._shown
-        ]
-        return titles, rows
+        titles = ("run", "state", "recipe", "profile", "phase", "done", "loss", "kendall", "pearson", "started")
+        rows = [(*(MEASURES[title](summary) for title in titles), str(summary.run.path)) for summary in self.table.items]
+        return (*titles, "path"), rows
 
     # Actions
 
     def action_open(self) -> None:
-        """Watch the run under the cursor."""
         if self.current is not None:
             self.app.select_run(self.current.run)
             self.app.show("run")
@@ -222,43 +186,37 @@ class RunsScreen(RunCommands):
         return None if summary is None else (summary.run, summary.status, summary.state.pid)
 
     def action_mark(self) -> None:
-        """Mark the run under the cursor for a comparison."""
         if self.current is not None:
             self._marked ^= {self.current.run.path}
             self.table.action_cursor("down")
             self.refresh_content(self.app.reading)
 
     def action_compare(self) -> None:
-        """Put the marked runs side by side."""
         from kit.dashboard.screens.compare import CompareScreen
 
         chosen = [summary.run for summary in self.app.runs if summary.run.path in self._marked]
         if len(chosen) < 2:
-            self.app.say("mark two or more runs with the space bar first", severity="warning")
-        else:
-            self.app.push_screen(CompareScreen(chosen))
+            raise NotYetError("mark two or more runs with the space bar first")
+        self.app.push_screen(CompareScreen(chosen))
 
     def action_remove(self) -> None:
-        """Ask, then delete the run under the cursor."""
         summary = self.current
         if summary is None:
             return
         if summary.status == "running":
-            self.app.say(f"run {summary.id} is running: stop it first", severity="warning")
-            return
+            raise NotYetError(f"run {summary.id} is running: stop it first")
         app = self.app
-        delete = partial(self.in_thread, partial(remove, summary.run), lambda _: app.say(f"removed {summary.id}"), "action")
+        delete = partial(
+            self.in_thread, partial(remove_run, summary.run), lambda _: app.say(f"removed {summary.id}"), "action"
+        )
         detail = f"{summary.run.path} is deleted with its weights and scores. Phases are shared between runs and stay."
         app.confirm(f"Remove run {summary.id}?", delete, detail=detail, yes="Remove")
 
     def action_sort(self) -> None:
-        """Sort by the next column."""
-        key = self.table.next_sort(SORTS)
-        self._sort = None if key is None else (key, False)
-        self.refresh_content(self.app.reading)
+        self._sort_by(self.table.next_sort(MEASURES))
 
 
-SORTS: dict[str, Callable[[RunSummary], str | float | None]] = {
+MEASURES: dict[str, Callable[[RunSummary], str | float | None]] = {
     "run": lambda summary: summary.id,
     "state": lambda summary: summary.status,
     "recipe": lambda summary: summary.recipe,
@@ -267,7 +225,7 @@ SORTS: dict[str, Callable[[RunSummary], str | float | None]] = {
     "done": lambda summary: summary.state.fraction,
     "left": lambda summary: summary.state.seconds_left,
     "loss": lambda summary: summary.state.loss,
-    "rank": lambda summary: summary.kendall,
+    "kendall": lambda summary: summary.kendall,
     "pearson": lambda summary: summary.pearson,
     "started": lambda summary: summary.state.started,
 }
@@ -275,7 +233,7 @@ SORTS: dict[str, Callable[[RunSummary], str | float | None]] = {
 
 def _words(summary: RunSummary) -> str:
     parts = (summary.id, summary.recipe, summary.profile, summary.status, summary.state.phase or "")
-    return " ".join(parts).lower()
+    return " ".join(parts)
 
 
 def _cells(summary: RunSummary) -> list[Cell]:

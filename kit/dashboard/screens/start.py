@@ -1,11 +1,9 @@
 """Starting a run: choose, see what it will cost, start."""
 
 import shlex
-from typing import ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -18,13 +16,14 @@ from kit.dashboard.widgets.table import Cell, VirtualTable
 from kit.errors import KitError
 from kit.recipe import profile_names, recipe_names
 from kit.watch.processes import run_json
+from kit.watch.run_actions import recipe_arguments
 
 
 class StartScreen(ModalScreen[None]):
     """A form, its plan, and a button that only works for what was planned."""
 
     app = getters.app(Host)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("start")]
+    BINDINGS = bindings("start")
     AUTO_FOCUS = "#start-recipe"
 
     def __init__(self, recipe: str = "full", profile: str = "nano", overrides: str = "") -> None:
@@ -34,7 +33,6 @@ class StartScreen(ModalScreen[None]):
         self.overrides = overrides
         self._planned: list[str] | None = None
         self._run: str | None = None
-        self._rows: list[list[Cell]] = []
 
     def compose(self) -> ComposeResult:
         with Vertical(id="start"):
@@ -73,21 +71,14 @@ class StartScreen(ModalScreen[None]):
         seed, data, pool, overrides = (
             self.query_one(f"#start-{name}", Input).value.strip() for name in ("seed", "data", "pool", "set")
         )
-        if not seed.isdigit():
+        if not (seed.isascii() and seed.isdecimal()):
             raise KitError(f"the seed must be a whole number from 0 on, not {seed!r}")
-        arguments = ["run", "recipe", recipe, "--profile", profile, "--seed", seed]
-        arguments += ["--runs", str(self.app.runs_folder)]
-        if data:
-            arguments += ["--data", data]
-        if pool:
-            arguments += ["--pool", pool]
         try:
             words = shlex.split(overrides)
         except ValueError as error:
             raise KitError(f"set: {error}") from error
-        for word in words:
-            arguments += ["--set", word]
-        return arguments
+        options = {"seed": seed, "data": data or None, "pool": pool or None}
+        return recipe_arguments(recipe, profile, self.app.runs_folder, overrides=words, **options)
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -131,8 +122,7 @@ class StartScreen(ModalScreen[None]):
         button.focus()
 
     def _show_rows(self, rows: list[list[Cell]]) -> None:
-        self._rows = rows
-        self.query_one("#start-plan", VirtualTable).set_rows(len(rows), lambda index: self._rows[index], cursor=0)
+        self.query_one("#start-plan", VirtualTable).set_rows(rows, list, cursor=0)
 
     def _say(self, text: str, style: str) -> None:
         self.query_one("#start-status", Static).update(Content.styled(text, style))
@@ -141,7 +131,6 @@ class StartScreen(ModalScreen[None]):
 
     @on(Button.Pressed, "#start-button")
     def action_start(self) -> None:
-        """Start what was planned."""
         if self._planned is None:
             self._say("Plan it first.", "$text-warning")
             return
@@ -152,7 +141,6 @@ class StartScreen(ModalScreen[None]):
 
     @on(Button.Pressed, "#start-cancel")
     def action_cancel(self) -> None:
-        """Leave without starting anything."""
         self.dismiss()
 
 

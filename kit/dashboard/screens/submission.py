@@ -1,18 +1,17 @@
 """Screen 5: a run's archives: what is in them, whether they pass, and how one is built and reproduced."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual.binding import BindingType
+from textual import getters
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static, Tree
 
-from kit.dashboard.bindings import bindings
-from kit.dashboard.host import check_new_file
+from kit.dashboard.host import NotYetError, check_new_file
 from kit.dashboard.screens.base import KitScreen, following
 from kit.dashboard.widgets.archive_tree import ArchiveTree
 from kit.dashboard.widgets.checks_panel import EXPORTS, STYLES, ArchivesTable, ChecksPanel, ExportsTable, mark_of
@@ -20,6 +19,7 @@ from kit.dashboard.widgets.job_panel import JobPanel
 from kit.dashboard.widgets.parts import muted
 from kit.dashboard.widgets.table import Rows, VirtualTable
 from kit.errors import KitError
+from kit.files import user_path
 from kit.run_dir import RunDirectory
 from kit.submission.archives import (
     ArchiveFile,
@@ -39,6 +39,8 @@ from kit.watch.text import clean, count, shown_path, size
 INTERVAL = 2.0
 Key = tuple[Path, tuple[int, int]]
 """Path and version of an archive."""
+Report = tuple[Check, ...] | KitError
+"""What its check has found, or why it could not be checked."""
 
 
 class SubmissionScreen(KitScreen):
@@ -47,9 +49,10 @@ class SubmissionScreen(KitScreen):
     NAME = "submission"
     FILTER_HELP = "words of a check, its file or its message"
     AUTO_FOCUS = "#submission-checks"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("submission")]
+    jobs = getters.query_one(JobPanel)
+    panel_of_checks = getters.query_one(ChecksPanel)
 
-    PANELS: ClassVar[Mapping[str, str]] = {
+    PANELS: ClassVar = {
         "checks": "#submission-judged",
         "files": "#submission-tree",
         "exports": "#submission-exports",
@@ -63,10 +66,9 @@ class SubmissionScreen(KitScreen):
         self.checks: tuple[Check, ...] = ()
         self._shelf = ArchiveShelf()
         self._opened: list[Path] = []
-        self._reports: dict[Key, tuple[Check, ...] | KitError] = {}
+        self._reports: dict[Key, Report] = {}
         self._checking: Key | None = None
         self._looked_at: object = None
-        self._words: list[str] = []
         self._only_failures = False
         self._member: Member | None = None
 
@@ -75,7 +77,7 @@ class SubmissionScreen(KitScreen):
         with Horizontal(id="submission-body"):
             with Vertical(id="submission-files", classes="column panel"):
                 yield ArchivesTable(id="submission-archives")
-                yield ArchiveTree(id="submission-tree")
+                yield ArchiveTree("", id="submission-tree")
                 yield Static("", id="submission-member", markup=False)
             with Vertical(id="submission-right", classes="column"):
                 yield ChecksPanel(id="submission-judged", classes="panel stacked -current")
@@ -83,7 +85,6 @@ class SubmissionScreen(KitScreen):
                 yield JobPanel(id="submission-job", classes="panel stacked")
 
     def on_mount(self) -> None:
-        """Look at the disk again and again."""
         self.set_interval(INTERVAL, self._look)
 
     @property
@@ -110,7 +111,7 @@ class SubmissionScreen(KitScreen):
         return (None if run is None else run.path), phases, state.outcome, tuple(self._opened)
 
     def _look(self) -> None:
-        if not self.at_work["look"] and self.app.screen_stack[:1] == [self]:
+        if not self.at_work["look"] and self.is_shown:
             self._looked_at = self._signature()
             run, runs, state = self.app.run_directory, self.app.runs_folder, self.app.reading.state
             look = partial(self._shelf.look, run, runs, tuple(self._opened), state)
@@ -125,6 +126,9 @@ class SubmissionScreen(KitScreen):
         self._show()
 
     # Checking
+
+    def _report_of(self, archive: ArchiveFile | None) -> Report | None:
+        return None if archive is None else self._reports.get((archive.path, archive.version))
 
     def _check(self) -> None:
         archive = self.archive
@@ -152,17 +156,17 @@ class SubmissionScreen(KitScreen):
             return
         self._check()
         archive = self.archive
-        report = None if archive is None else self._reports.get((archive.path, archive.version))
+        report = self._report_of(archive)
         self.checks = tuple(self._kept(report)) if isinstance(report, tuple) else ()
         self.query_one("#submission-verdict", Static).update(self._verdict(archive, report))
         self._show_files(archive)
-        self.query_one(ChecksPanel).show(self.checks, self._why_empty(archive, report))
+        self.panel_of_checks.show(self.checks, self._why_empty(archive, report))
         self.query_one(ExportsTable).show(() if archive is None else archive.exports)
 
     def _kept(self, checks: Iterable[Check]) -> Iterable[Check]:
-        return (check for check in checks if check.has(self._words) and not (self._only_failures and check.kind == "pass"))
+        return (check for check in checks if check.has(self.words) and not (self._only_failures and check.kind == "pass"))
 
-    def _verdict(self, archive: ArchiveFile | None, report: object) -> Content:
+    def _verdict(self, archive: ArchiveFile | None, report: Report | None) -> Content:
         if archive is None:
             return self._nothing()
         place = f" {clean(archive.path.name)}"
@@ -175,7 +179,6 @@ class SubmissionScreen(KitScreen):
         elif isinstance(report, KitError):
             text, kind = str(report), "fail"
         else:
-            assert isinstance(report, tuple)
             text, kind = verdict(report)
         mark = mark_of(kind)
         if self.has_class("-flat"):
@@ -199,16 +202,16 @@ class SubmissionScreen(KitScreen):
         )
 
     def _show_files(self, archive: ArchiveFile | None) -> None:
-        reports = [self._reports.get((each.path, each.version)) for each in self.found.archives]
+        reports = [self._report_of(each) for each in self.found.archives]
         kinds = [verdict(each)[1] if isinstance(each, tuple) else "fail" if each is not None else "" for each in reports]
         self.query_one(ArchivesTable).show(self.found.archives, kinds, archive)
         self.query_one(ArchiveTree).show(() if archive is None else archive.members)
 
-    def _why_empty(self, archive: ArchiveFile | None, report: object) -> str:
+    def _why_empty(self, archive: ArchiveFile | None, report: Report | None) -> str:
         if isinstance(report, KitError):
             return report.hint or "it cannot be checked"
         if report is not None:
-            return "nothing failed" if self._only_failures and not self._words else "no check matches the filter"
+            return "nothing failed" if self._only_failures and not self.words else "no check matches the filter"
         return "nothing to check yet" if archive is None else "checking: every rule runs over the archive"
 
     # What moves
@@ -216,7 +219,7 @@ class SubmissionScreen(KitScreen):
     def on_virtual_table_highlighted(self, message: VirtualTable.Highlighted) -> None:
         """Tell a finding in full; show the archive under the cursor."""
         if message.table.id == "submission-checks":
-            self.query_one(ChecksPanel).show_finding()
+            self.panel_of_checks.show_finding()
         elif message.table.id == "submission-archives" and message.row < len(self.found.archives):
             path = self.found.archives[message.row].path
             if path != self.chosen and message.table.has_focus:
@@ -229,10 +232,6 @@ class SubmissionScreen(KitScreen):
         text = "" if self._member is None else clean(self._member.path)
         self.query_one("#submission-member", Static).update(muted(text))
 
-    def apply_filter(self, text: str) -> None:
-        self._words = text.lower().split()
-        self._show()
-
     def copy_text(self) -> str | None:
         """What is under the cursor of the widget that has the keyboard."""
         archive, focused = self.archive, self.focused
@@ -240,10 +239,9 @@ class SubmissionScreen(KitScreen):
             return None
         if isinstance(focused, ArchiveTree):
             return None if self._member is None else self._member.path
-        if focused is not None and focused.id == "submission-exports" and archive.exports:
-            assert isinstance(focused, ExportsTable)
-            return archive.exports[focused.cursor].code
-        check = self.query_one(ChecksPanel).current
+        if isinstance(focused, ExportsTable) and focused.current is not None:
+            return focused.current.code
+        check = self.panel_of_checks.current
         if check is not None:
             return f"{check.kind} {check.id}: {check.file} {check.message} (fix: {check.fix})"
         return str(archive.path)
@@ -255,7 +253,6 @@ class SubmissionScreen(KitScreen):
     # Actions
 
     def action_only_failures(self) -> None:
-        """Hide what passes, or show it again."""
         self._only_failures = not self._only_failures
         self._show()
 
@@ -264,20 +261,16 @@ class SubmissionScreen(KitScreen):
         self.open_panel(following([name for name in self.PANELS if name != "job" or self.jobs.job is not None], self.panel))
 
     def action_next_archive(self) -> None:
-        """Show the next archive."""
         archives, archive = self.found.archives, self.archive
         if archive is None or len(archives) < 2:
-            self.app.say("there is no other archive", severity="warning")
-            return
+            raise NotYetError("there is no other archive")
         self.chosen = following(archives, archive).path
         self._show()
 
     def action_check(self) -> None:
-        """Check the archive again."""
         archive = self.archive
         if archive is None:
-            self.app.say("there is no archive to check", severity="warning")
-            return
+            raise NotYetError("there is no archive to check")
         self._reports.pop((archive.path, archive.version), None)
         self._show()
 
@@ -287,7 +280,7 @@ class SubmissionScreen(KitScreen):
         self.app.ask("Open an archive", self._open, value="", detail=detail)
 
     def _open(self, answer: str) -> None:
-        self.in_thread(partial(require_archive, Path(answer).expanduser()), self._opened_path, "open")
+        self.in_thread(partial(require_archive, user_path(answer)), self._opened_path, "open")
 
     def _opened_path(self, path: Path) -> None:
         if path not in self._opened:
@@ -297,33 +290,27 @@ class SubmissionScreen(KitScreen):
 
     # Commands
 
-    @property
-    def jobs(self) -> JobPanel:
-        return self.query_one(JobPanel)
-
     def action_build(self) -> None:
-        """Ask where to, then build the run's archive."""
-        app, run = self.app, self.app.run_directory
+        run = self.app.run_directory
         if run is None:
-            app.say("choose a run first (screen 1)", severity="warning")
-        elif self.found.missing:
-            app.say(f"{run.id}: {self.found.missing}", severity="warning", timeout=8)
-        elif self._may_start():
-            self.in_thread(partial(new_archive_path, run, app.runs_folder), partial(self._ask_where, run), "open")
+            raise NotYetError("choose a run first (screen 1)")
+        if self.found.missing:
+            raise NotYetError(f"{run.id}: {self.found.missing}")
+        self._check_idle()
+        self.in_thread(partial(new_archive_path, run, self.app.runs_folder), partial(self._ask_where, run), "open")
 
-    def _may_start(self) -> bool:
+    def _check_idle(self) -> None:
         if self.jobs.is_busy:
-            self.app.say("a command is at work: wait for it, or stop it with x", severity="warning")
-        return not self.jobs.is_busy
+            raise NotYetError("a command is at work: wait for it, or stop it with x")
 
     def _ask_where(self, run: RunDirectory, path: Path) -> None:
         detail = "sub-networks are calibrated and exported first, unless that was done; it goes on without the dashboard"
-        check = partial(check_new_file, ending=".tar")
+        check = partial(check_new_file, endings=(".tar",))
         build = partial(self._build, run)
         self.app.ask(f"Build the archive of {run.id} as", build, value=shown_path(path), detail=detail, check=check)
 
     def _build(self, run: RunDirectory, answer: str) -> None:
-        out = Path(answer).expanduser().absolute()
+        out = user_path(answer).absolute()
         started = self.app.start_kit(f"build {run.id}", "submission", "build", str(run.path), "--out", str(out))
         if started is not None:
             self.jobs.follow(started, out)
@@ -332,30 +319,27 @@ class SubmissionScreen(KitScreen):
         """Ask how many, then score them again from the archive alone."""
         archive = self.archive
         if archive is None:
-            self.app.say("there is no archive to reproduce", severity="warning")
-        elif self._may_start():
-            self.app.ask(
-                f"How many sub-networks of {archive.path.name} to score again?",
-                partial(self._reproduce, archive),
-                value="5",
-                detail="a random sample; where the data set has moved, its new place behind the number: 5 folder:/data",
-                check=check_sample,
-            )
+            raise NotYetError("there is no archive to reproduce")
+        self._check_idle()
+        self.app.ask(
+            f"How many sub-networks of {archive.path.name} to score again?",
+            partial(self._reproduce, archive),
+            value="5",
+            detail="a random sample; where the data set has moved, its new place behind the number: 5 folder:/data",
+            check=check_sample,
+        )
 
     def _reproduce(self, archive: ArchiveFile, answer: str) -> None:
         sample, _, data = answer.partition(" ")
         self.jobs.reproduce(archive.path, sample, data.strip())
 
     def action_stop_job(self) -> None:
-        """Ask, then stop the command that works."""
         job = self.jobs.job
         if job is None or not self.jobs.is_busy:
-            self.app.say("no command is at work", severity="warning")
-            return
+            raise NotYetError("no command is at work")
         self.app.confirm(f"Stop {job.title}?", self.jobs.stop, detail="Nothing is left half written.", yes="Stop")
 
     def on_job_panel_began(self) -> None:
-        """Watch it."""
         self.query_one("#submission-body").add_class("-with-job")
         self.open_panel("job")
 

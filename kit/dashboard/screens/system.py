@@ -1,16 +1,11 @@
 """Screen 7: what the machine is doing, and what the run waits for."""
 
-import threading
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
-from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
-from kit.dashboard.bindings import bindings
 from kit.dashboard.screens.base import KitScreen
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.parts import Part, bar, block, muted
@@ -37,47 +32,28 @@ class SystemScreen(KitScreen):
     NAME = "system"
     FILTER_HELP = "words of a process's command"
     AUTO_FOCUS = "VirtualTable"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("system")]
 
     def __init__(self) -> None:
         super().__init__()
         self.samples: deque[Sample] = deque(maxlen=REMEMBERED)
-        self._words: list[str] = []
-        self._rows: list[KitProcess] = []
-        self._watched = threading.Event()
-        self._left = threading.Event()
 
     def compose_body(self) -> Iterable[Widget]:
         yield FittedPane(id="system-top", can_focus=False, fills=False)
         yield VirtualTable(COLUMNS, id="system-processes", empty="no kit process is running on this machine")
 
     def on_mount(self) -> None:
-        """Start to sample."""
         self.query_one(FittedPane).show(lambda *_: muted("looking"))
-        self.run_worker(partial(self._sample, Probe(self.app.runs_folder)), thread=True, group="system")
+        self._probe = Probe(self.app.runs_folder)
+        self.set_timer(FIRST, self._look)
+        self.set_interval(INTERVAL, self._look)
 
     def on_screen_resume(self) -> None:
-        """Somebody looks."""
-        self._watched.set()
+        if self.samples:
+            self._look()
 
-    def on_screen_suspend(self) -> None:
-        """Nobody looks."""
-        self._watched.clear()
-
-    def on_unmount(self) -> None:
-        """The thread ends."""
-        self._left.set()
-        self._watched.set()
-
-    def _sample(self, probe: Probe) -> None:
-        self._left.wait(FIRST)
-        while not self._left.is_set():
-            # Wakes up now and then, so that a forgotten screen never keeps the process alive.
-            if self._watched.wait(INTERVAL) and not self._left.is_set() and self.app.is_running:
-                self.call_later(self._take, probe.sample())
-                self._left.wait(INTERVAL)
-            elif not self.app.is_running:
-                return
+    def _look(self) -> None:
+        if self.is_shown and not self.at_work["sample"]:
+            self.in_thread(self._probe.sample, self._take, "sample")
 
     def _take(self, sample: Sample) -> None:
         self.samples.append(sample)
@@ -88,42 +64,31 @@ class SystemScreen(KitScreen):
             return
         samples = list(self.samples)
         self.query_one(FittedPane).show(lambda width, _: system_figures(samples, reading, width))
-        self._rows = [item for item in samples[-1].processes if all(word in item.command.lower() for word in self._words)]
-        self.query_one(VirtualTable).set_rows(len(self._rows), self._cells)
-
-    def _cells(self, index: int) -> list[Cell]:
-        process = self._rows[index]
-        load = f"{process.load:.2f}"
-        return [str(process.pid), load, size(process.memory), duration(process.seconds), process.command]
-
-    def apply_filter(self, text: str) -> None:
-        self._words = text.lower().split()
-        self.refresh_content(self.app.reading)
+        processes = [process for process in samples[-1].processes if self.has_words(process.command)]
+        self.query_one(VirtualTable).set_rows(processes, _cells)
 
     def copy_text(self) -> str | None:
-        cursor = self.query_one(VirtualTable).cursor
-        return self._rows[cursor].command if cursor < len(self._rows) else None
+        process: KitProcess | None = self.query_one(VirtualTable).current
+        return None if process is None else process.command
 
     def export_rows(self) -> Rows | None:
         titles = ("time", "cpu", "memory_used", "memory_total", "disk_used", "disk_total")
         rows = [
-            (
-                sample.time,
-                sum(sample.cores) / max(1, len(sample.cores)),
-                sample.memory_used,
-                sample.memory_total,
-                sample.disk_used,
-                sample.disk_total,
-            )
-            for sample in self.samples
+            (each.time, each.load, each.memory_used, each.memory_total, each.disk_used, each.disk_total)
+            for each in self.samples
         ]
         return titles, rows
+
+
+def _cells(process: KitProcess) -> list[Cell]:
+    load = f"{process.load:.2f}"
+    return [str(process.pid), load, size(process.memory), duration(process.seconds), process.command]
 
 
 def system_figures(samples: list[Sample], reading: Reading, width: int) -> Content:
     """Bars for what is used, with the last minutes beside them."""
     now = samples[-1]
-    history = [sum(sample.cores) / max(1, len(sample.cores)) for sample in samples]
+    history = [sample.load for sample in samples]
     parts: list[Part] = []
     cpu = history[-1]
     average = ", ".join(f"{load:.2f}" for load in now.load_average)

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
-from textual.binding import BindingType
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
@@ -23,14 +22,14 @@ ROLE_WIDTH = 12
 class ArchiveTree(Tree[Member]):
     """Folders open and close; the member under the cursor is told by `Tree.NodeHighlighted`."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("tree")]
+    BINDINGS = bindings("tree")
     COMPONENT_CLASSES: ClassVar[set[str]] = {"tree--size", "tree--role", "tree--bad"}
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("", id=id)
+    _shown: Sequence[Member] = ()
+
+    def on_mount(self) -> None:
         self.show_root = False
         self.guide_depth = GUIDE
-        self._shown: Sequence[Member] = ()
 
     def show(self, members: Sequence[Member]) -> None:
         """Show these files, all folders open."""

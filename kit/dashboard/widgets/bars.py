@@ -51,7 +51,6 @@ class TopBar(Widget):
         return parts, spans
 
     async def on_click(self, event: events.Click) -> None:
-        """Go to the screen that was clicked."""
         for end, name in self._spans:
             if event.x < end:
                 await self.run_action(f"app.show('{name}')")
@@ -91,7 +90,6 @@ class FilterBar(Input):
         return self.has_class("-open")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while typing."""
         event.stop()
         self.post_message(self.Filtered(self.value))
 

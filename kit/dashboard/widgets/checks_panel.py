@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from textual import getters
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -34,7 +35,7 @@ def mark_of(kind: str) -> str:
     return MARKS[kind][0][0] if kind else "…"
 
 
-class ArchivesTable(VirtualTable):
+class ArchivesTable(VirtualTable[list[Cell]]):
     """The archives of a run, each with its verdict; hidden while there is no choice."""
 
     def show(self, archives: Sequence[ArchiveFile], kinds: Sequence[str], current: ArchiveFile | None) -> None:
@@ -46,36 +47,28 @@ class ArchivesTable(VirtualTable):
             [(f"{mark_of(kind)} {archive.path.name}", MARKS[kind][1] if kind else ""), size(archive.size)]
             for archive, kind in zip(archives, kinds, strict=True)
         ]
-        self.set_rows(len(rows), lambda index: rows[index], cursor=None if current is None else archives.index(current))
+        self.set_rows(rows, list, cursor=None if current is None else archives.index(current))
 
 
 class ChecksPanel(Vertical):
     """The table is the screen's main widget."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self.checks: tuple[Check, ...] = ()
-
     def compose(self) -> ComposeResult:
         yield VirtualTable(CHECKS, id="submission-checks")
         yield Static("", id="submission-finding", markup=False)
 
-    @property
-    def table(self) -> VirtualTable:
-        return self.query_one(VirtualTable)
+    table = getters.query_one(VirtualTable)
 
     @property
     def current(self) -> Check | None:
         """The finding under the cursor."""
-        cursor = self.table.cursor
-        return self.checks[cursor] if cursor < len(self.checks) else None
+        check: Check | None = self.table.current
+        return check
 
     def show(self, checks: tuple[Check, ...], empty: str) -> None:
         """Show these findings, or why there are none."""
-        self.checks = checks
-        table = self.table
-        table.empty = empty
-        table.set_rows(len(checks), lambda index: _check_cells(self.checks[index]))
+        self.table.empty = empty
+        self.table.set_rows(checks, _check_cells)
         self.show_finding()
 
     def show_finding(self) -> None:
@@ -88,12 +81,12 @@ class ChecksPanel(Vertical):
         self.query_one(Static).update(content, layout=False)
 
 
-class ExportsTable(VirtualTable):
+class ExportsTable(VirtualTable[Export]):
     """The ONNX files of an archive."""
 
     def show(self, exports: Sequence[Export]) -> None:
         """Show these files."""
-        self.set_rows(len(exports), lambda index: _export_cells(exports[index]))
+        self.set_rows(exports, _export_cells)
 
 
 def _check_cells(check: Check) -> list[Cell]:

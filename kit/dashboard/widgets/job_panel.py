@@ -51,10 +51,8 @@ class JobPanel(Vertical):
 
         path: Path
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self.job: Job | None = None
-        self.title = ""
+    job: Job | None = None
+    title = ""
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="panel-title", markup=False)
@@ -141,20 +139,17 @@ class JobPanel(Vertical):
     def _show(self, columns: Sequence[Column], rows: list[list[Cell]], *, cursor: int) -> None:
         table = self.query_one(VirtualTable)
         table.set_columns(columns)
-        table.set_rows(len(rows), lambda index: rows[index], cursor=max(0, cursor))
+        table.set_rows(rows, list, cursor=max(0, cursor))
 
 
 def reproduced_rows(report: dict[str, Any]) -> list[list[Cell]]:
     """A row per sub-network that was scored again, the largest differences first."""
-    rows: list[tuple[int, list[Cell]]] = []
-    for subnet in report.get("subnets", ()):
-        recorded, found = int(subnet["recorded"]), int(subnet["found"])
-        difference = found - recorded
-        cells: list[Cell] = [(str(subnet["name"]), "strong"), count(recorded), count(found)]
-        rows.append(
-            (abs(difference), [*cells, (f"{difference:+d}", "good" if not difference else "warn"), str(subnet["code"])])
-        )
-    return [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+    rows: list[list[Cell]] = []
+    for subnet in sorted(report.get("subnets", ()), key=lambda each: -abs(int(each["found"]) - int(each["recorded"]))):
+        difference = int(subnet["found"]) - int(subnet["recorded"])
+        cells: list[Cell] = [(str(subnet["name"]), "strong"), count(int(subnet["recorded"])), count(int(subnet["found"]))]
+        rows.append([*cells, (f"{difference:+d}", "good" if not difference else "warn"), str(subnet["code"])])
+    return rows
 
 
 def reproduced_summary(report: dict[str, Any]) -> str:

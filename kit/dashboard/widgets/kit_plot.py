@@ -1,9 +1,7 @@
 """textual-plot's widget with the dashboard's keys. Apart: numpy comes with it, and the first paint need not wait."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.reactive import var
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 from textual_plot.plot_widget import LegendLocation
@@ -23,7 +21,7 @@ class LogFormatter(NumericAxisFormatter):
 class KitPlot(PlotWidget, inherit_bindings=False):
     """Zooms and moves by the keys of the table."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("plot")]
+    BINDINGS = bindings("plot")
 
     window: var[tuple[float, float] | None] = var(None)
     """The part of the x axis that was zoomed into; None when everything is shown."""

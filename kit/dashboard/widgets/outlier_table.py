@@ -17,19 +17,12 @@ COLUMNS = (
 EXPORTED = ("code", "name", "predicted", "true", "rank error", "cell", "macs", "params", "depth")
 
 
-class OutlierTable(VirtualTable):
+class OutlierTable(VirtualTable[int]):
     """`show` takes the rows in their order; `current` is the one under the cursor."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes, empty="no architecture to show")
-        self.rows: PoolRows | None = None
-        self.order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self.errors: NDArray[np.float64] = np.empty(0)
-
-    @property
-    def current(self) -> int | None:
-        """The number of the row under the cursor."""
-        return int(self.order[self.cursor]) if self.cursor < len(self.order) else None
+    rows: PoolRows | None = None
+    order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    errors: NDArray[np.float64] = np.empty(0)
 
     def show(self, rows: PoolRows, order: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
         """Show these rows; the cursor stays on its row if that is still there."""
@@ -38,11 +31,11 @@ class OutlierTable(VirtualTable):
         has_cells = bool(np.isfinite(rows.numbers("cell")).any())
         self.set_columns([column for column in COLUMNS if has_cells or column.name != "cell"])
         places: list[int] = [] if keep is None else np.flatnonzero(order == keep).tolist()
-        self.set_rows(len(order), self._cells, cursor=places[0] if places else 0)
+        self.set_rows(order.tolist(), self._outlier_cells, cursor=places[0] if places else 0)
 
-    def _cells(self, index: int) -> list[Cell]:
+    def _outlier_cells(self, row: int) -> list[Cell]:
         assert self.rows is not None
-        rows, row, count = self.rows, int(self.order[index]), len(self.order)
+        rows, count = self.rows, len(self.order)
         error = float(self.errors[row])
         style = "bad" if abs(error) >= count / 3 else "warn" if abs(error) >= count / 6 else ""
         arrow = "▼" if error > 0 else "▲"

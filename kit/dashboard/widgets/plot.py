@@ -89,13 +89,7 @@ class CurveView(Container):
     def _zoomed(self, window: tuple[float, float] | None) -> None:
         """Draw what is in sight as finely as it can be; what is still to come is in sight where all of x is."""
         ends = self._ends()
-        if (
-            self.plot is not None
-            and window is not None
-            and ends is not None
-            and window[0] <= ends[0]
-            and ends[1] <= window[1]
-        ):
+        if self.plot is not None and window and ends and window[0] <= ends[0] and ends[1] <= window[1]:
             self.plot.window = None
         self._draw()
 

@@ -5,10 +5,11 @@ from textual.content import Content
 from kit.correlation import MIN_ARCHITECTURES
 from kit.dashboard.widgets.forest import Mark, forest
 from kit.dashboard.widgets.parts import Part
+from kit.errors import KitError
 from kit.rank_report import Correlations, Interval, Metric, RankReport
 from kit.ranking.opponents import label_of
 from kit.watch.log_reader import Reading
-from kit.watch.rank_data import METRIC_TITLES, Comparison, Moment, known_rows
+from kit.watch.rank_data import METRIC_TITLES, Comparison, Moment, count_known
 from kit.watch.run_files import PoolView
 from kit.watch.text import clean, percent
 
@@ -105,9 +106,9 @@ def _verdict(report: RankReport, metric: Metric) -> list[Part | Content]:
     return parts
 
 
-def nothing_to_rank(view: PoolView, reading: Reading, has_run: bool, problem: str, hint: str | None) -> Content:
+def nothing_to_rank(view: PoolView, reading: Reading, has_run: bool, error: KitError | None) -> Content:
     """Why there is no comparison, and what to do about it."""
-    title, lines = _why(view, reading, has_run, problem, hint)
+    title, lines = _why(view, reading, has_run, error)
     parts: list[Part] = [(f"{title}\n", "bold $text-warning" if has_run else "bold"), "\n", *(f"{line}\n" for line in lines)]
     figures = reading.state.rank_figures
     if figures is not None and figures.kendall is not None:
@@ -115,7 +116,7 @@ def nothing_to_rank(view: PoolView, reading: Reading, has_run: bool, problem: st
     return Content.assemble(*parts)
 
 
-def _why(view: PoolView, reading: Reading, has_run: bool, problem: str, hint: str | None) -> tuple[str, list[str]]:
+def _why(view: PoolView, reading: Reading, has_run: bool, error: KitError | None) -> tuple[str, list[str]]:
     profile = "" if view.profile is None else clean(view.profile.name)
     if not has_run:
         return "No run to rank.", ["Press 1 for the list of runs; s there starts one."]
@@ -135,15 +136,17 @@ def _why(view: PoolView, reading: Reading, has_run: bool, problem: str, hint: st
             "Ranks appear here as soon as three scored architectures have a known truth. Press 2 to watch the run.",
         ]
     if view.truth is None:
-        return f"No truth is known for profile {profile}.", [
+        return "There is no truth for this run.", [
+            f"Why: {clean(view.no_truth)}.",
             "A truth holds accuracies of architectures that were trained alone.",
             "Press u to name one: a truth file, a challenge JSON with accuracies, or a profile whose truth the kit ships.",
             f"Or measure one: kit run truth --profile {profile}",
         ]
-    scored, known = len(view.scores.accuracies), len(known_rows(view))
+    scored, known = len(view.scores.accuracies), 0 if view.rows is None else count_known(view.rows)
     if known < MIN_ARCHITECTURES and not view.scores.complete:
         return f"{scored:,} scored.", [
             f"{known or 'None'} of them {'has' if known == 1 else 'have'} a known truth: ranks appear here from "
             f"{MIN_ARCHITECTURES} on.",
         ]
+    problem, hint = ("", None) if error is None else (str(error), error.hint)
     return "These predictions cannot be ranked.", [clean(problem), clean(hint or "Press u to name another truth.")]

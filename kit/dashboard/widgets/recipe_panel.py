@@ -24,6 +24,7 @@ _PHASE_NAME = re.compile(r"phases\..+\.name")
 """Said by the keys of everything else in the phase."""
 SETTING_COLUMNS = (Column("setting", 34, least=12), Column("value", REST, least=10), Column("from", 16))
 Table = list[list[Cell]]
+Lines = VirtualTable[list[Cell]]
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,13 @@ class Plan:
 class RecipePanel(Vertical):
     """Tabs in one line, the table of the current one, and a line for what the table cannot say."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._entry: Entry | None = None
-        self._marked: Entry | None = None
-        self._resolved = Resolved()
-        self._plan = Plan()
-        self._words: list[str] = []
-        self._with_defaults = True
-        self._note = ""
+    _entry: Entry | None = None
+    _marked: Entry | None = None
+    _resolved = Resolved()
+    _plan = Plan()
+    _words: Sequence[str] = ()
+    _with_defaults = True
+    _note = ""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="recipes-tabs", markup=False)
@@ -63,7 +62,7 @@ class RecipePanel(Vertical):
         return str(self.query_one(ContentSwitcher).current)
 
     @property
-    def table(self) -> VirtualTable:
+    def table(self) -> Lines:
         return self.query_one(f"#{self.current}", VirtualTable)
 
     @property
@@ -98,7 +97,7 @@ class RecipePanel(Vertical):
         self.query_one(ContentSwitcher).current = name
         self._show(top=True)
 
-    def filter(self, words: list[str]) -> None:
+    def filter(self, words: Sequence[str]) -> None:
         """Show only the rows that have all words."""
         self._words = words
         self._show(top=True)
@@ -115,7 +114,7 @@ class RecipePanel(Vertical):
         rows = [row for row in all_rows if self._matches(row)]
         note = self._note.splitlines()[0] if self._note else "nothing"
         table.empty = "no line matches the filter" if all_rows else note
-        table.set_rows(len(rows), lambda index: rows[index], cursor=0 if top else None)
+        table.set_rows(rows, list, cursor=0 if top else None)
         self.query_one("#recipes-tabs", Static).update(self._tabs(), layout=False)
         self._show_note()
 
@@ -149,12 +148,12 @@ class RecipePanel(Vertical):
 
     # Rows of a table, and what they cannot say
 
-    def _settings(self, _: VirtualTable) -> tuple[Table, str]:
+    def _settings(self, _: Lines) -> tuple[Table, str]:
         settings = [each for each in self._resolved.settings if self._with_defaults or each.origin != DEFAULT]
         settings = [each for each in settings if not _PHASE_NAME.fullmatch(each.key)]
         return [_setting_cells(each) for each in settings], self._resolved.problem
 
-    def _difference(self, table: VirtualTable) -> tuple[Table, str]:
+    def _difference(self, table: Lines) -> tuple[Table, str]:
         entry, marked = self._entry, self._marked
         table.set_columns(())
         if entry is None or marked is None:
@@ -173,13 +172,13 @@ class RecipePanel(Vertical):
         ]
         return rows, "" if rows else "no setting differs"
 
-    def _rows_of_plan(self, _: VirtualTable) -> tuple[Table, str]:
+    def _rows_of_plan(self, _: Lines) -> tuple[Table, str]:
         plan = self._plan
         if plan.document is None:
             return [], plan.problem or plan.state
         return plan_rows(plan.document), clean(plan_summary(plan.document))
 
-    def _file(self, table: VirtualTable) -> tuple[Table, str]:
+    def _file(self, table: Lines) -> tuple[Table, str]:
         lines = "" if self._entry is None else self._entry.text
         rows: Table = [[(line, "muted" if line.lstrip().startswith("#") else "")] for line in lines.splitlines()]
         table.set_columns([text_column(lines.splitlines())])

@@ -42,7 +42,7 @@ def run_details(summary: RunSummary) -> Content:
 def rank_lines(state: RunState) -> list[Part]:
     """The rank figures with their intervals, and the strongest opponent."""
     if state.rank is None:
-        return [("rank      ", "$text-muted"), "not measured yet\n"]
+        return [("rank      ", "$text-muted"), f"{clean(state.no_rank) or 'not measured yet'}\n"]
     own, counted = read_figures(state.rank.report), read_figures(state.rank.report, "baselines", "macs")
     parts: list[Part] = []
     for name in RANKED_BY:

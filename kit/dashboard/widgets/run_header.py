@@ -5,7 +5,7 @@ from textual.content import Content
 from kit.dashboard.widgets.parts import PHASE_MARKS, PHASE_STYLES, STATUS_MARKS, STATUS_STYLES, Part, bar
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
-from kit.watch.run_state import PhaseState, RunState
+from kit.watch.run_state import PhaseState, PhaseStatus, RunState
 from kit.watch.text import clean, count, duration, number, percent
 
 SEPARATOR: Part = ("  ·  ", "$text-muted")
@@ -14,33 +14,21 @@ SEPARATOR: Part = ("  ·  ", "$text-muted")
 def run_header(reading: Reading, width: int, batch_size: int | None) -> Content:
     """Three lines; parts that do not fit are left out from the right."""
     state = reading.state
-    lines = [
-        _fit(_what(reading), width),
-        _progress(state, reading.status, width),
-        _fit(_speed(state, batch_size, reading.status), width),
-    ]
-    parts: list[Part] = []
-    for line in lines:
-        parts += [*line, "\n"]
-    return Content.assemble(*parts[:-1])
+    lines = (_what(reading), _progress(state, reading.status, width), _speed(state, batch_size, reading.status))
+    return Content("\n").join(Content.assemble(*line).truncate(width, ellipsis=True) for line in lines)
 
 
 def phase_strip(state: RunState, width: int) -> Content:
     """All phases on one line, the current one with its progress; cut around the current one where there is no room."""
     chips: list[tuple[str, str]] = []
     at = 0
-    for index, phase in enumerate(state.phases):
-        text = f"{PHASE_MARKS[phase.status]} {clean(phase.name)}"
-        if phase.status == "running":
-            text += f" {percent(phase.fraction)}"
-            at = index
-        chips.append((text, PHASE_STYLES[phase.status]))
+    steps: list[tuple[str, PhaseStatus, float]] = [(each.name, each.status, each.fraction) for each in state.phases]
     if state.evaluation is not None:
-        scoring = state.evaluation
-        style = PHASE_STYLES["done" if scoring.finished else "running"]
-        mark = PHASE_MARKS["done" if scoring.finished else "running"]
-        chips.append((f"{mark} scoring" + ("" if scoring.finished else f" {percent(scoring.fraction)}"), style))
-        at = len(chips) - 1
+        steps.append(("scoring", "done" if state.evaluation.finished else "running", state.evaluation.fraction))
+    for index, (name, status, fraction) in enumerate(steps):
+        at = index if status == "running" or index == len(state.phases) else at
+        progress = f" {percent(fraction)}" if status == "running" else ""
+        chips.append((f"{PHASE_MARKS[status]} {clean(name)}{progress}", PHASE_STYLES[status]))
     total = sum(len(text) + 2 for text, _ in chips)
     start = 0
     while total > width and start < at:
@@ -130,17 +118,3 @@ def _rate(value: float | None) -> str:
 
 def _speedy(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _fit(parts: list[Part], width: int) -> list[Part]:
-    kept: list[Part] = []
-    room = width
-    for part in parts:
-        text, style = (part, "") if isinstance(part, str) else part
-        if len(text) > room:
-            if room > 4:
-                kept.append((text[: room - 1] + "…", style))
-            break
-        kept.append((text, style) if style else text)
-        room -= len(text)
-    return kept

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -18,10 +17,9 @@ from textual.strip import Strip
 from kit.dashboard.bindings import bindings
 from kit.watch.text import clean
 
+T = TypeVar("T")
 Cell = str | tuple[str, str]
 """Text, or text with one of `VirtualTable.STYLES`. Never markup."""
-
-
 Rows = tuple[Sequence[str], Sequence[Sequence[object]]]
 """Titles and rows to export."""
 REST = 10_000
@@ -74,10 +72,10 @@ def fitted(columns: Sequence[Column], width: int, gap: int) -> list[tuple[int, C
     return [(place, replace(column, width=widths.get(place, column.width))) for place, column in shown]
 
 
-class VirtualTable(ScrollView, can_focus=True):
-    """Rows come from a function of their number and are asked for when they are painted."""
+class VirtualTable(ScrollView, Generic[T], can_focus=True):
+    """A row per item; its cells are asked for when it is painted."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("table")]
+    BINDINGS = bindings("table")
     STYLES = ("good", "bad", "warn", "muted", "accent", "strong")
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "table--header",
@@ -94,11 +92,11 @@ class VirtualTable(ScrollView, can_focus=True):
     class Highlighted(Message):
         """The cursor moved to `row`, or that row's content changed."""
 
-        table: "VirtualTable"
+        table: "VirtualTable[Any]"
         row: int
 
         @property
-        def control(self) -> "VirtualTable":
+        def control(self) -> "VirtualTable[Any]":
             return self.table
 
     class Selected(Highlighted):
@@ -108,11 +106,11 @@ class VirtualTable(ScrollView, can_focus=True):
     class HeaderSelected(Message):
         """A column's title was clicked."""
 
-        table: "VirtualTable"
+        table: "VirtualTable[Any]"
         column: Column
 
         @property
-        def control(self) -> "VirtualTable":
+        def control(self) -> "VirtualTable[Any]":
             return self.table
 
     def __init__(
@@ -128,11 +126,20 @@ class VirtualTable(ScrollView, can_focus=True):
         self.shown: list[tuple[int, Column]] = []
         """The columns that there is room for, with their places among all."""
         self.empty = empty
-        self.count = 0
+        self.items: Sequence[T] = ()
         self.sorted_by: tuple[str, bool] | None = None
         """Key of the column that rows are sorted by, and whether downwards: shown in the header."""
-        self.is_marked: Callable[[int], bool] = lambda _: False
-        self._row: Callable[[int], Sequence[Cell]] = lambda _: ()
+        self.is_marked: Callable[[T], bool] = lambda _: False
+        self._cells: Callable[[T], Sequence[Cell]] = lambda _: ()
+
+    @property
+    def count(self) -> int:
+        return len(self.items)
+
+    @property
+    def current(self) -> T | None:
+        """The item under the cursor."""
+        return self.items[self.cursor] if self.cursor < self.count else None
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Show these columns, as many as there is room for."""
@@ -148,15 +155,15 @@ class VirtualTable(ScrollView, can_focus=True):
         self.shown = fitted(self.columns, self.size.width - 1, self.GAP)
         self._resize()
 
-    def set_rows(self, count: int, row: Callable[[int], Sequence[Cell]], *, cursor: int | None = None) -> None:
-        """Show `count` rows; `row(index)` gives a row's cells, one per column. The cursor stays unless told otherwise."""
-        self.count, self._row = count, row
+    def set_rows(self, items: Sequence[T], cells: Callable[[T], Sequence[Cell]], *, cursor: int | None = None) -> None:
+        """Show these items; `cells` gives a row's cells, one per column. The cursor stays unless told otherwise."""
+        self.items, self._cells = items, cells
         self._resize()
         target = self.cursor if cursor is None else cursor
-        target = max(0, min(target, count - 1))
+        target = max(0, min(target, self.count - 1))
         if target != self.cursor:
             self.cursor = target
-        elif count:
+        elif self.count:
             self.post_message(self.Highlighted(self, target))
 
     def row_cells(self, index: int) -> list[str]:
@@ -164,7 +171,7 @@ class VirtualTable(ScrollView, can_focus=True):
         return [cell if isinstance(cell, str) else cell[0] for cell in self._shown_cells(index)]
 
     def _shown_cells(self, index: int) -> list[Cell]:
-        cells = self._row(index)
+        cells = self._cells(self.items[index])
         return [cells[place] for place, _ in self.shown]
 
     def next_sort(self, sortable: Container[str] | None = None) -> str | None:
@@ -187,7 +194,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 return Strip([Segment(text, self.rich_style + self.get_component_rich_style("table--muted", partial=True))])
             return Strip.blank(width, self.rich_style)
         name = "table--odd" if index % 2 else ""
-        if self.is_marked(index):
+        if self.is_marked(self.items[index]):
             name = "table--marked"
         if index == self.cursor:
             name = "table--cursor"
@@ -233,17 +240,14 @@ class VirtualTable(ScrollView, can_focus=True):
             self.post_message(self.Highlighted(self, self.cursor))
 
     def action_cursor(self, where: str) -> None:
-        """Move the cursor."""
         page = max(1, self.size.height - 2)
         moves = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "home": -self.count, "end": self.count}
         self.cursor += moves[where]
 
     def action_scroll_columns(self, cells: int) -> None:
-        """Scroll sideways."""
         self.scroll_to(x=self.scroll_offset.x + cells, animate=False)
 
     def action_select(self) -> None:
-        """Choose the row of the cursor."""
         if self.count:
             self.post_message(self.Selected(self, self.cursor))
 

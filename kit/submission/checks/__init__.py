@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kit.errors import KitError
 from kit.submission.archive import Archive
 from kit.submission.checks import origin, predictions, structure, weights
 from kit.submission.checks.contents import Submission
-from kit.submission.checks.registry import Finding, Problem, Rule, select_rules
+from kit.submission.checks.registry import Finding, Rule, select_rules
 
 __all__ = ["CheckReport", "Finding", "check_archive"]
 
@@ -30,11 +29,6 @@ class CheckReport:
     def ok(self) -> bool:
         """Whether no rule of level error found anything; warnings are for people."""
         return all(finding.ok or finding.level == "warning" for finding in self.checks)
-
-    @property
-    def failed(self) -> list[str]:
-        """Ids of the rules that found something, warnings included."""
-        return list(dict.fromkeys(finding.id for finding in self.checks if not finding.ok))
 
     def to_json(self) -> dict[str, Any]:
         """The document of `kit submission check --json`."""
@@ -55,16 +49,8 @@ def check_archive(path: Path, *, skip: Collection[str] = (), rules: str | None =
 
 def _run(rule: Rule, submission: Submission) -> Iterator[Finding]:
     found = 0
-    for found, problem in enumerate(islice(_problems(rule, submission), MAX_FINDINGS + 1), 1):
+    for found, problem in enumerate(islice(rule.problems(submission), MAX_FINDINGS + 1), 1):
         message = "and more" if found > MAX_FINDINGS else problem.message
         yield Finding(rule.id, rule.level, False, problem.file, message, rule.fix)
     if not found:
         yield Finding(rule.id, rule.level, True, "", rule.holds, rule.fix)
-
-
-def _problems(rule: Rule, submission: Submission) -> Iterator[Problem]:
-    try:
-        yield from rule.check(submission)
-    except KitError as error:
-        # What a rule needs is absent or damaged: another rule says so, but this one has not passed either.
-        yield Problem("", f"cannot be judged: {error}"[:400])

@@ -3,12 +3,12 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from kit import __version__
 from kit.errors import InputError, StorageError
@@ -17,11 +17,10 @@ from kit.files import parse_json
 from kit.pool import Entry, parse_entries
 from kit.rank_report import RankReport
 from kit.recipe import Profile, Recipe
-from kit.search_space import Architecture, Scale, SearchSpace
+from kit.search_space import Architecture, SearchSpace
 from kit.submission import layout
 from kit.submission.archive import Archive
-from kit.submission.checks import schemas
-from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Resolved, explain, modelled, typed
+from kit.submission.checks.schemas import Environment, Evaluation, Manifest, OnnxIndex, Resolved, parsed, typed
 from kit.submission.derived import parse_profile
 from kit.submission.history import History
 from kit.submission.onnx_file import OnnxFile, read_onnx
@@ -30,6 +29,7 @@ from kit.submission.tensors import TensorFile
 
 MAX_LOG_PROBLEMS = 20
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 UNCLEAN = (b"/", b"\\", b"~", b'"pid"', b'"predictions"')
 
 
@@ -43,6 +43,11 @@ class Log:
     private: list[str] = field(default_factory=list)
 
 
+def _document(kind: type[M], name: str) -> cached_property[M]:
+    """A property: a JSON member as its model."""
+    return cached_property(lambda submission: typed(kind, submission.document(name), name))
+
+
 class Submission:
     """Members of an archive as values. Every property raises `KitError` when its member is absent or not what it must be."""
 
@@ -50,9 +55,10 @@ class Submission:
         self.archive = archive
         self._failed: dict[str, StorageError] = {}
 
-    @cached_property
-    def manifest(self) -> Manifest:
-        return typed(Manifest, self.document(layout.MANIFEST), layout.MANIFEST)
+    manifest = _document(Manifest, layout.MANIFEST)
+    resolved = _document(Resolved, layout.RESOLVED)
+    index = _document(OnnxIndex, layout.ONNX_INDEX)
+    environment = _document(Environment, layout.ENVIRONMENT)
 
     @property
     def is_of_this_version(self) -> bool:
@@ -60,12 +66,8 @@ class Submission:
         return self.manifest.kit == __version__
 
     @cached_property
-    def resolved(self) -> Resolved:
-        return typed(Resolved, self.document(layout.RESOLVED), layout.RESOLVED)
-
-    @cached_property
     def recipe(self) -> Recipe:
-        return self._once(layout.RECIPE, lambda: modelled(Recipe, self.resolved.recipe, layout.RESOLVED))
+        return self._once(layout.RECIPE, lambda: typed(Recipe, self.resolved.recipe, layout.RESOLVED))
 
     @cached_property
     def profile(self) -> Profile:
@@ -74,10 +76,6 @@ class Submission:
     @cached_property
     def space(self) -> SearchSpace:
         return self.profile.search_space
-
-    @cached_property
-    def scale(self) -> Scale:
-        return self.profile.scale
 
     @cached_property
     def pool(self) -> list[Entry]:
@@ -92,14 +90,8 @@ class Submission:
         """The lines of `results/evaluations.jsonl`."""
 
         def read() -> list[Evaluation]:
-            rows = []
-            for number, line in enumerate(self.archive.lines(layout.EVALUATIONS), 1):
-                source = f"{layout.EVALUATIONS}: line {number}"
-                try:
-                    rows.append(schemas.EVALUATION.validate_json(line))
-                except ValidationError as error:
-                    raise StorageError(f"{source}: {explain(error)}") from error
-            return rows
+            lines = enumerate(self.archive.lines(layout.EVALUATIONS), 1)
+            return [parsed(Evaluation, line, f"{layout.EVALUATIONS}: line {number}") for number, line in lines]
 
         return self._once(layout.EVALUATIONS, read)
 
@@ -107,14 +99,6 @@ class Submission:
     def counts(self) -> dict[str, tuple[int, int]]:
         """Correct predictions and images by code."""
         return {row.code: (row.correct, row.images) for row in self.evaluations}
-
-    @cached_property
-    def index(self) -> OnnxIndex:
-        return typed(OnnxIndex, self.document(layout.ONNX_INDEX), layout.ONNX_INDEX)
-
-    @cached_property
-    def environment(self) -> Environment:
-        return typed(Environment, self.document(layout.ENVIRONMENT), layout.ENVIRONMENT)
 
     @cached_property
     def rank(self) -> RankReport:
@@ -126,19 +110,15 @@ class Submission:
     @cached_property
     def architectures(self) -> dict[str, Architecture]:
         """Every valid code of pool and submission; the rule `codes` reports the others."""
-        parsed = {}
+        found = {}
         for entry in (*self.pool, *self.predictions):
-            if entry.code not in parsed:
-                try:
-                    parsed[entry.code] = self.space.parse(entry.code)
-                except InputError:
-                    continue
-        return parsed
+            if entry.code not in found:
+                with suppress(InputError):
+                    found[entry.code] = self.space.parse(entry.code)
+        return found
 
     @cached_property
     def log(self) -> Log:
-        """The events, digested."""
-
         def read() -> Log:
             log = Log()
             for number, line in enumerate(self.archive.lines(layout.EVENTS), 1):

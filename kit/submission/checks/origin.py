@@ -1,24 +1,24 @@
 """Rules about where it came from: recipe, log, environment, rank, everything that follows from them, and the challenge."""
 
-import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from kit import __version__
+from kit.errors import InputError
 from kit.figures.drawing import draw, drawing_version, drawn_by, flaw_of, same_drawing
 from kit.files import sha256_of_file
+from kit.methods import ForeignPhase
 from kit.rank_report import TRUTH_HASH
 from kit.recipe import Profile, Recipe, to_toml
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
-from kit.submission.checks.registry import Problem, rule
-from kit.submission.checks.schemas import modelled
-from kit.submission.derived import license_text, make_readme, make_reproduce, plots_of_run
+from kit.submission.checks.registry import Problem, differences, rule
+from kit.submission.checks.schemas import typed
+from kit.submission.derived import fitting_truth, license_text, make_readme, make_reproduce, plots_of_run
 from kit.submission.private_facts import clean_data_spec
 from kit.submission.sbom import SPEC_VERSION, make_sbom
 
-TOLERANCE = 1e-9
 NEEDED_PACKAGES = ("numpy", "safetensors", "timm", "torch")
 
 
@@ -27,14 +27,14 @@ def _recipe(submission: Submission) -> Iterator[Problem]:
     resolved = submission.resolved
     if resolved.kind != "recipe":
         yield Problem(layout.RESOLVED, f"it is of a run of kind {resolved.kind!r}, expected a recipe")
-    recipe = modelled(Recipe, submission.toml(layout.RECIPE), layout.RECIPE)
+    recipe = typed(Recipe, submission.toml(layout.RECIPE), layout.RECIPE)
     if recipe != submission.recipe:
         yield Problem(layout.RECIPE, f"it differs from {layout.RESOLVED} in {_difference(recipe, submission.recipe)}")
     yield from _writing_problems(submission, layout.RECIPE, recipe)
     # How a run is executed is no part of what ran, so only the profile's file holds it.
     document = submission.toml(layout.PROFILE)
     settings = submission.profile.model_copy(update={"runtime": type(submission.profile.runtime)()})
-    found = modelled(Profile, document, layout.PROFILE)
+    found = typed(Profile, document, layout.PROFILE)
     if found.model_copy(update={"runtime": settings.runtime}) != settings:
         yield Problem(layout.PROFILE, f"it differs from {layout.RESOLVED} in {_difference(found, settings)}")
     yield from _writing_problems(submission, layout.PROFILE, found)
@@ -68,53 +68,62 @@ def _events(submission: Submission) -> Iterator[Problem]:
             )
 
 
-@rule("environment", "the versions and the platform of the run are recorded")
-def _environment(submission: Submission) -> Iterator[Problem]:
+@rule("environment", "the versions and the platform of the run are recorded", layout.ENVIRONMENT)
+def _environment(submission: Submission) -> Iterator[str]:
     missing = [name for name in NEEDED_PACKAGES if name not in submission.environment.packages]
     if missing:
-        yield Problem(layout.ENVIRONMENT, f"it does not record the versions of {', '.join(missing)}")
+        yield f"it does not record the versions of {', '.join(missing)}"
 
 
-@rule("rank", "rank.json is what the run measured, and what measuring again gives")
-def _rank(submission: Submission) -> Iterator[Problem]:
+@rule("rank", "rank.json is what the run measured, and what measuring again gives", layout.RANK)
+def _rank(submission: Submission) -> Iterator[str]:
     history = submission.log.history
     if layout.RANK not in submission.archive:
         if history.rank is not None:
-            yield Problem(layout.RANK, f"it is missing, although {layout.EVENTS} tells of a rank")
+            yield f"it is missing, although {layout.EVENTS} tells of a rank"
         return
     found = submission.rank
     document = submission.document(layout.RANK)
     if found.n > len(submission.predictions):
-        yield Problem(layout.RANK, f"it counts {found.n} architectures, the submission has {len(submission.predictions)}")
+        yield f"it counts {found.n} architectures, the submission has {len(submission.predictions)}"
     for name, interval in found.predictions.figures.items():
         if not interval.low <= interval.value <= interval.high:
-            yield Problem(layout.RANK, f"{name} {interval.value} lies outside of its interval")
+            yield f"{name} {interval.value} lies outside of its interval"
     if history.rank != document:
-        yield Problem(
-            layout.RANK, f"{layout.EVENTS} tells of another rank: {_first_difference(document, history.rank or {})}"
-        )
-    yield from (Problem(layout.RANK, message) for message in _measuring_problems(submission, document))
+        yield f"{layout.EVENTS} tells of another rank: {next(differences(document, history.rank or {}), '')}"
+    yield from _measuring_problems(submission, document)
 
 
-@rule("sbom", "the bill of materials lists the packages of the environment and every file with its hash")
-def _sbom(submission: Submission) -> Iterator[Problem]:
+@rule(
+    "rank-truth",
+    "the truth behind the rank was made with this run's search space, resolution, classes and data",
+    layout.RANK,
+)
+def _rank_truth(submission: Submission) -> Iterator[str]:
+    if layout.RANK not in submission.archive or _ran_here(submission):
+        return  # of a run of this version, which measures no such rank, the rule `rank` says so
+    try:
+        fitting_truth(submission.archive)
+    except InputError as error:
+        yield f"{error}: older kits compared with any truth of the profile's name"
+
+
+@rule("sbom", "the bill of materials lists the packages of the environment and every file with its hash", layout.SBOM)
+def _sbom(submission: Submission) -> Iterator[str]:
     document = submission.document(layout.SBOM)
-    if not isinstance(document, dict) or (document.get("bomFormat"), document.get("specVersion")) != (
-        "CycloneDX",
-        SPEC_VERSION,
-    ):
-        yield Problem(layout.SBOM, f"it is no CycloneDX {SPEC_VERSION} document")
+    kind = {"bomFormat": "CycloneDX", "specVersion": SPEC_VERSION}
+    if not isinstance(document, dict) or any(document.get(key) != value for key, value in kind.items()):
+        yield f"it is no CycloneDX {SPEC_VERSION} document"
         return
     component = document.get("metadata", {}).get("component", {}) if isinstance(document.get("metadata"), dict) else {}
     if not isinstance(component, dict) or component.get("version") != submission.manifest.kit:
-        yield Problem(layout.SBOM, f"it is not of kit {submission.manifest.kit[:40]}, which {layout.MANIFEST} names")
+        yield f"it is not of kit {submission.manifest.kit[:40]}, which {layout.MANIFEST} names"
     if not submission.is_of_this_version:
         return  # another version lists otherwise; the rule `kit-version` says so
     archive = submission.archive
     hashed = {name: archive.sha256(name) for name in archive.names() if name not in (*layout.SEALS, layout.SBOM)}
     wanted = make_sbom(submission.environment.model_dump(exclude_none=True), hashed, kit=submission.manifest.kit)
-    if difference := _first_difference(document, wanted):
-        yield Problem(layout.SBOM, f"it does not fit the archive: {difference}")
+    yield from (f"it does not fit the archive: {difference}" for difference in differences(document, wanted))
 
 
 @rule("documents", "README.md, LICENSE and reproduce.sh are what the kit writes for this run")
@@ -186,23 +195,23 @@ def _no_truth(submission: Submission) -> Iterator[Problem]:
         yield Problem(layout.EVENTS, "the truth was opened before all phases and scores were done")
 
 
-@rule("several-supernets", "one supernet scores all sub-networks")
-def _several_supernets(submission: Submission) -> Iterator[Problem]:
+@rule("several-supernets", "one supernet scores all sub-networks", layout.RECIPE)
+def _several_supernets(submission: Submission) -> Iterator[str]:
     partition = submission.recipe.partition
     if partition is not None:
-        yield Problem(
-            layout.RECIPE, f"the recipe declares {partition.size} sub-supernets, each scores the architectures of its cell"
-        )
+        yield f"the recipe declares {partition.size} sub-supernets, each scores the architectures of its cell"
 
 
-@rule("kit-version", "it was built by this version of kit")
-def _kit_version(submission: Submission) -> Iterator[Problem]:
+@rule("kit-version", "it was built by this version of kit", layout.MANIFEST)
+def _kit_version(submission: Submission) -> Iterator[str]:
     if not submission.is_of_this_version:
         made, own = submission.manifest.kit[:40], __version__
-        yield Problem(
-            layout.MANIFEST,
-            f"kit {made} built it, this is {own}: documents, figures and bill of materials were not made again",
-        )
+        yield f"kit {made} built it, this is {own}: documents, figures and bill of materials were not made again"
+
+
+def _ran_here(submission: Submission) -> bool:
+    """Whether this version of kit both made the run and built the archive."""
+    return submission.is_of_this_version and submission.resolved.kit == __version__
 
 
 def _phases(submission: Submission) -> list[Any]:
@@ -222,8 +231,10 @@ def _phase_problems(submission: Submission) -> Iterator[str]:
         if found is None or not (found.finished or found.reused):
             yield f"it does not tell of the end of phase {name}"
         elif not found.reused:
+            # Only a foreign method itself knows its paths, and it is not imported here.
+            paths = found.paths if isinstance(phase, ForeignPhase) else phase.paths_per_step
             ran = (found.method, found.epochs, found.paths)
-            if ran != (asked := (phase.method, phase.epochs, phase.paths_per_step)):
+            if ran != (asked := (phase.method, phase.epochs, paths)):
                 yield f"phase {name} ran with method, epochs and paths {ran}, the recipe says {asked}"
             if found.steps_seen != found.steps:
                 yield f"phase {name} has {found.steps} steps, the log ends after {found.steps_seen}"
@@ -236,32 +247,33 @@ def _writing_problems(submission: Submission, name: str, found: Recipe | Profile
 
 
 def _difference(found: Recipe | Profile, wanted: Recipe | Profile) -> str:
-    return _first_difference(found.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    return next(differences(found.model_dump(mode="json"), wanted.model_dump(mode="json")), "")
 
 
 def _measuring_problems(submission: Submission, document: dict[str, Any]) -> Iterator[str]:
-    """Rank these predictions again, if the truth that the kit ships for the profile is still the one of the run."""
+    """Rank these predictions again, if the truth that the kit ships for such a run is still the one of the run."""
     # Imported when needed, because it takes longer than all rules together (scipy).
     from kit.ranking.joining import join
-    from kit.ranking.truth_file import load_truth, shipped_truths
 
-    truth = shipped_truths().get(submission.profile.name)
-    if truth is None:
+    try:
+        truth = fitting_truth(submission.archive)
+    except InputError as error:
+        if _ran_here(submission):
+            yield f"it was measured, but {error}"
         return
-    named, own = document.get(TRUTH_HASH), sha256_of_file(truth)
+    named, own = document.get(TRUTH_HASH), sha256_of_file(truth.path)
     if submission.is_of_this_version and named not in (None, own):
         yield f"it names the truth {str(named)[:64]}, this version of kit ships {own}"
-    ran_here = submission.is_of_this_version and submission.resolved.kit == __version__
+    ran_here = _ran_here(submission)
     if named != own and not (named is None and ran_here):
         return
     scores = {entry.code: entry.accuracy or 0.0 for entry in submission.predictions if submission.space.parse(entry.code)}
-    report = join(scores, load_truth(truth)).rank(submission.scale)
+    report = join(scores, truth.truth).rank(submission.profile.scale)
     measured = report.to_json() | ({} if named is None else {TRUTH_HASH: own})
     if not ran_here:  # another version reports more or less, and these the same
         measured = {key: measured[key] for key in ("n", *report.predictions.figures)}
         document = {key: document[key] for key in measured}
-    if difference := _first_difference(document, measured):
-        yield f"measuring again gives another rank: {difference}"
+    yield from (f"measuring again gives another rank: {difference}" for difference in differences(document, measured))
 
 
 def _looks_like_truth(name: str) -> bool:
@@ -270,23 +282,3 @@ def _looks_like_truth(name: str) -> bool:
     from kit.ranking.truth_file import shipped_truths
 
     return name in {path.name for path in shipped_truths().values()}
-
-
-def _first_difference(found: Any, wanted: Any, where: str = "") -> str:
-    """Where two JSON values differ, and how; empty when they do not. Floats may differ by rounding."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in [*wanted, *(key for key in found if key not in wanted)]:
-            path = f"{where}.{key}" if where else str(key)
-            if key not in found or key not in wanted:
-                return f"{path[:80]} is {'missing' if key not in found else 'unexpected'}"
-            if difference := _first_difference(found[key], wanted[key], path):
-                return difference
-        return ""
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        pairs = enumerate(zip(found, wanted, strict=True))
-        return next((d for i, (a, b) in pairs if (d := _first_difference(a, b, f"{where}.{i}"))), "")
-    if type(found) is type(wanted) is float and math.isclose(found, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-        return ""
-    if type(found) is type(wanted) and found == wanted:
-        return ""
-    return f"{where[:80]} is {str(found)[:60]}, expected {str(wanted)[:60]}"

@@ -3,27 +3,20 @@
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kit.errors import StorageError
+from kit.strict import Fraction, Strict
 from kit.submission.layout import CODE_PATTERN
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Code = Annotated[str, Field(pattern=f"^{CODE_PATTERN}$")]
 Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 SHOWN = 3
-T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-class Document(BaseModel):
-    """Frozen and strict."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class FileRow(Document):
+class FileRow(Strict):
     """One file of the manifest."""
 
     path: str
@@ -32,7 +25,7 @@ class FileRow(Document):
     role: str | None
 
 
-class Manifest(Document):
+class Manifest(Strict):
     """`MANIFEST.json`; `submission/manifest.schema.json` says the same."""
 
     format: int
@@ -44,7 +37,7 @@ class Manifest(Document):
     files: list[FileRow]
 
 
-class Evaluation(Document):
+class Evaluation(Strict):
     """One line of `results/evaluations.jsonl`."""
 
     name: str
@@ -54,21 +47,21 @@ class Evaluation(Document):
     weights_sha256: Sha256
 
 
-class TensorPort(Document):
+class TensorPort(Strict):
     """An input or output of the ONNX files."""
 
     name: str
     shape: list[str | int]
 
 
-class Normalization(Document):
+class Normalization(Strict):
     """Mean and deviation per channel."""
 
     mean: Annotated[list[float], Field(min_length=1, max_length=3)]
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=3)]
 
 
-class ExportedModel(Document):
+class ExportedModel(Strict):
     """One exported sub-network."""
 
     code: Code
@@ -86,7 +79,7 @@ class ExportedModel(Document):
     max_abs_difference: Annotated[float, Field(ge=0)]
 
 
-class OnnxIndex(Document):
+class OnnxIndex(Strict):
     """`onnx/index.json`."""
 
     format: int
@@ -98,7 +91,7 @@ class OnnxIndex(Document):
     models: list[ExportedModel]
 
 
-class Inputs(Document):
+class Inputs(Strict):
     """What a run was given, by name."""
 
     data: str
@@ -106,7 +99,7 @@ class Inputs(Document):
     weights: str | None
 
 
-class Resolved(Document):
+class Resolved(Strict):
     """`recipe/resolved.json`; recipe and profile are checked by their own models."""
 
     kind: str
@@ -114,6 +107,8 @@ class Resolved(Document):
     profile: dict[str, Any]
     seed: int
     data_fingerprint: str
+    data_source: str | None = None
+    classes: Annotated[int | None, Field(ge=1)] = None
     pool_fingerprint: Sha256
     weights_sha256: Sha256 | None
     processes: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -121,7 +116,7 @@ class Resolved(Document):
     inputs: Inputs
 
 
-class Compute(Document):
+class Compute(Strict):
     """How sums were computed: what decides, beside the versions, whether counts come out the same."""
 
     threads: Annotated[int, Field(ge=1, le=4096)]
@@ -129,7 +124,7 @@ class Compute(Document):
     device: Annotated[str, Field(pattern=r"^[\w .()/+-]{1,60}$")]
 
 
-class Environment(Document):
+class Environment(Strict):
     """`provenance/environment.json`."""
 
     python: Annotated[str, Field(pattern=r"^3\.\d+\.\d+\S{0,12}$")]
@@ -141,27 +136,17 @@ class Environment(Document):
     compute: Compute | None = None
 
 
-EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
+def typed(kind: type[M], document: object, source: str) -> M:
+    """A document as its model. Raises `StorageError` naming the first keys that are wrong."""
+    return parsed(kind, json.dumps(document, default=str), source)
 
 
-def typed(kind: type[T], value: object, source: str) -> T:
-    """`value` as a document. Raises `StorageError` naming the first keys that are wrong."""
+def parsed(kind: type[M], text: str | bytes, source: str) -> M:
+    """`typed` for a document that is still a text."""
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return kind.model_validate_json(text)
     except ValidationError as error:
-        raise StorageError(f"{source}: {explain(error)}") from error
-
-
-def modelled(kind: type[M], value: object, source: str) -> M:
-    """A document that has a model of its own: a recipe or a profile. Raises `StorageError` like `typed`."""
-    try:
-        return kind.model_validate_json(json.dumps(value, default=str))
-    except ValidationError as error:
-        raise StorageError(f"{source}: {explain(error)}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """The first problems of a document in one line."""
-    problems = error.errors(include_url=False, include_input=False)
-    shown = [f"{'.'.join(map(str, problem['loc'])) or 'the document'}: {problem['msg']}" for problem in problems[:SHOWN]]
-    return "; ".join(shown) + (f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else "")
+        problems = error.errors(include_url=False, include_input=False)
+        shown = [f"{'.'.join(map(str, problem['loc'])) or 'the document'}: {problem['msg']}" for problem in problems[:SHOWN]]
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise StorageError(f"{source}: {'; '.join(shown)}{more}") from error

@@ -8,7 +8,7 @@ from kit.errors import KitError, StorageError
 from kit.files import parse_json
 from kit.submission import layout
 from kit.submission.checks.contents import Submission
-from kit.submission.checks.registry import Problem, rule
+from kit.submission.checks.registry import Problem, differences, rule
 from kit.submission.members import hashes
 from kit.submission.private_facts import find_private
 
@@ -64,22 +64,17 @@ def _unexpected_files(submission: Submission) -> Iterator[Problem]:
             yield Problem(name, f"{layout.ONNX_INDEX} does not list this sub-network")
 
 
-@rule("manifest", "MANIFEST.json names this run and describes its files as the kit does")
-def _manifest(submission: Submission) -> Iterator[Problem]:
+@rule("manifest", "MANIFEST.json names this run and describes its files as the kit does", layout.MANIFEST)
+def _manifest(submission: Submission) -> Iterator[str]:
     found, archive = submission.manifest, submission.archive
-    facts = {**archive.facts(), "kit": found.kit}
-    expected = {"format": layout.FORMAT, "rules": layout.RULES_VERSION, **facts}
-    for key, value in expected.items():
-        if getattr(found, key) != value:
-            yield Problem(layout.MANIFEST, f"{key} is {getattr(found, key)!r}, the other files say {value!r}"[:200])
-    paths = [row.path for row in found.files]
-    if paths != sorted(set(paths)):
-        yield Problem(layout.MANIFEST, "its files are not listed once each, in order")
-    for row in found.files:
-        if row.role != (role := layout.role_of(row.path)):
-            yield Problem(layout.MANIFEST, f"{row.path[:SHOWN]} has the role {row.role!r}, expected {role!r}"[:200])
+    files = {row.path: (row.size, row.sha256) for row in found.files}
+    wanted = layout.make_manifest({**archive.facts(), "kit": found.kit}, files)
+    if (paths := [row.path for row in found.files]) != sorted(set(paths)):
+        yield "its files are not listed once each, in order"
+    else:
+        yield from differences(found.model_dump(), wanted)
     if archive.read(layout.MANIFEST) != layout.dump_json(layout.MANIFEST, found.model_dump()):
-        yield Problem(layout.MANIFEST, "it is not written as the kit writes it")
+        yield "it is not written as the kit writes it"
 
 
 @rule("manifest-hashes", "every file has the size and SHA-256 that MANIFEST.json lists")

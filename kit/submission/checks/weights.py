@@ -85,18 +85,14 @@ def _weights_hash(submission: Submission) -> Iterator[Problem]:
 @rule("calibrated-weights", "calibrated sub-networks are slices of the supernet, only their BN statistics differ")
 def _calibrated_weights(submission: Submission) -> Iterator[Problem]:
     with submission.tensors(layout.SUPERNET) as supernet:
-        cells = tensors.cells_of(supernet.note)
         for model in submission.index.models:
             file = layout.calibrated_path(model.code)
-            architecture = submission.space.parse(model.code)
-            prefix = tensors.prefixes(len(cells))[next((i for i, cell in enumerate(cells) if cell.owns(architecture)), 0)]
             with submission.tensors(file) as weights:
-                for message in _calibrated_problems(submission, model, architecture, weights, supernet, prefix):
-                    yield Problem(file, message)
+                yield from (Problem(file, message) for message in _calibrated_problems(submission, model, weights, supernet))
 
 
-@rule("onnx-index", "onnx/index.json agrees with the profile, the scores, the costs and its files")
-def _onnx_index(submission: Submission) -> Iterator[Problem]:
+@rule("onnx-index", "onnx/index.json agrees with the profile, the scores, the costs and its files", layout.ONNX_INDEX)
+def _onnx_index(submission: Submission) -> Iterator[str]:
     index, profile = submission.index, submission.profile
     size = profile.resolution
     head = {
@@ -108,12 +104,12 @@ def _onnx_index(submission: Submission) -> Iterator[Problem]:
     }
     for key, (found, expected) in head.items():
         if found != expected:
-            yield Problem(layout.ONNX_INDEX, f"{key} is {found}, expected {expected}"[:300])
+            yield f"{key} is {found}, expected {expected}"[:300]
     if not index.models:
-        yield Problem(layout.ONNX_INDEX, "no sub-network is exported")
+        yield "no sub-network is exported"
     for model in index.models:
-        yield from (Problem(layout.ONNX_INDEX, f"{model.code}: {message}") for message in _model_problems(submission, model))
-    yield from (Problem(layout.ONNX_INDEX, message) for message in _selection_problems(submission))
+        yield from (f"{model.code}: {message}" for message in _model_problems(submission, model))
+    yield from _selection_problems(submission)
 
 
 @rule("onnx-files", "ONNX files hold the calibrated weights with BN folded, and nothing else")
@@ -141,13 +137,10 @@ def _shape_problems(wanted: Mapping[str, Shape], found: TensorFile) -> Iterator[
 
 
 def _calibrated_problems(
-    submission: Submission,
-    model: ExportedModel,
-    architecture: Architecture,
-    found: TensorFile,
-    supernet: TensorFile,
-    prefix: str,
+    submission: Submission, model: ExportedModel, found: TensorFile, supernet: TensorFile
 ) -> Iterator[str]:
+    architecture, cells = submission.space.parse(model.code), tensors.cells_of(supernet.note)
+    prefix = tensors.prefixes(len(cells))[next((i for i, cell in enumerate(cells) if cell.owns(architecture)), 0)]
     wanted = tensors.expected_shapes(architecture, submission.space, submission.profile.num_classes)
     problems = list(_shape_problems(wanted, found))
     yield from problems
@@ -177,7 +170,7 @@ def _model_problems(submission: Submission, model: ExportedModel) -> Iterator[st
     except InputError as error:
         yield str(error)[:200]
         return
-    cost = costs(architecture, submission.scale)
+    cost = costs(architecture, submission.profile.scale)
     facts: dict[str, tuple[Any, Any]] = {
         "file": (model.file, layout.onnx_path(model.code)),
         "weights": (model.weights, layout.calibrated_path(model.code)),
@@ -203,7 +196,7 @@ def _model_problems(submission: Submission, model: ExportedModel) -> Iterator[st
 def _selection_problems(submission: Submission) -> Iterator[str]:
     """Whether what is called smallest, largest, best or Pareto-optimal is that among the pool."""
     codes = list(submission.architectures)
-    macs = dict(zip(codes, pool_costs(codes, submission.scale).macs.tolist(), strict=True))
+    macs = dict(zip(codes, pool_costs(codes, submission.profile.scale).macs.tolist(), strict=True))
     scored = {code: (macs[code], correct / images) for code, (correct, images) in submission.counts.items() if code in macs}
     named = {name: [model.code for model in submission.index.models if name in model.selections] for name in SELECTIONS}
     if not scored:

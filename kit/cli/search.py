@@ -1,0 +1,97 @@
+"""`kit search RUN`: from a supernet to an architecture that keeps to limits."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
+from kit.cli.progress import narrated
+from kit.cli.run import DataOption, RunsOption
+from kit.watch.text import duration, short_number
+
+if TYPE_CHECKING:
+    from kit.pipeline.search_run import SearchCost
+
+MOST_COST = 10**15
+"""More than any network costs; only compared, so it may be larger than what is counted with."""
+
+
+def search(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished recipe run: an id, or a path.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of this search; the same search continues there.")
+    ],
+    max_macs: Annotated[
+        int | None,
+        typer.Option(
+            "--max-macs", metavar="N", min=1, max=MOST_COST, help="Multiply-adds at most, at the run's resolution."
+        ),
+    ] = None,
+    max_params: Annotated[
+        int | None, typer.Option("--max-params", metavar="N", min=1, max=MOST_COST, help="Parameters at most.")
+    ] = None,
+    evaluations: Annotated[int, typer.Option("--evaluations", metavar="N", min=1, max=MOST, help="Of each search.")] = 500,
+    population: Annotated[int, typer.Option("--population", metavar="N", min=2, max=MOST, help="Of the evolution.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MOST)] = 0,
+    runs: RunsOption = Path("runs"),
+    data: DataOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a few sub-networks, print what it costs.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Regularized evolution with the supernet's scores, and random search with the same budget beside it.
+
+    The same command continues, bit for bit. Scores are what the supernet says: train the winner alone before you believe it.
+    """
+    from kit.pipeline.search_run import SearchRequest, SearchRun, cost_of_search
+    from kit.pipeline.signals import stop_on_signals
+    from kit.watch.run_summary import read_state
+
+    request = SearchRequest(
+        run=run,
+        runs=runs,
+        out=out,
+        evaluations=evaluations,
+        population=population,
+        seed=seed,
+        max_macs=max_macs,
+        max_params=max_params,
+        data=data,
+    )
+    with stop_on_signals() as stop:
+        found = SearchRun(request, narrate)
+        if not dry_run:
+            for _ in narrated(found.execute(stop), "evaluations"):
+                pass
+    if dry_run:
+        _print_plan(cost_of_search(found), as_json=json)
+        return
+    result = found.result() | {"seconds": read_state(found.directory).elapsed}
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _print_plan(cost: "SearchCost", *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(cost))
+        return
+    said = f"{cost.evaluations:,} evaluations on {cost.profile}: about {duration(cost.seconds)}"
+    print_text(f"{said}, {short_number(cost.macs)} multiply-adds if each were scored by itself")
+
+
+def _print(result: dict[str, Any]) -> None:
+    rows = [_row("best of evolution", result["best"]), _row("best of random search", result["random"]["best"])]
+    rows += [_row("on the front", each) for each in result["pareto"]]
+    print_table(["", "code", "accuracy", "multiply-adds", "parameters"], rows, right=(2, 3, 4))
+    print_text(
+        f"\n{result['evaluated']:,} evaluations of {result['distinct']:,} architectures, and as many of random search "
+        f"({result['random']['distinct']:,}).\n"
+        "Accuracies are those with the supernet's weights, on the images that chose them: the best of many is flattered."
+    )
+
+
+def _row(label: str, found: dict[str, Any]) -> list[str]:
+    return [label, found["code"], f"{found['accuracy']:.4f}", f"{found['macs']:,}", f"{found['params']:,}"]

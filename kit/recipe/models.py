@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kit.methods import AnyPhase
+from kit.methods import AnyPhase, ForeignPhase
 from kit.search_space import ALL_DIGITS, STAGES, SearchSpace
 from kit.strict import Fraction, Name, PositiveInt, Strict
 
@@ -114,6 +114,12 @@ class Recipe(Strict):
             raise ValueError(f"phase names repeat: {', '.join(repeated)}")
         if any(phase.pretrains for phase in self.phases[1:]):
             raise ValueError("a pretrain phase can only be the first")
+        if not any(isinstance(phase, ForeignPhase) for phase in self.phases):  # unread, it cannot say what it trains
+            self._check_partition()
+        self._check_cells(0 if self.partition is None else self.partition.size)
+        return self
+
+    def _check_partition(self) -> None:
         in_cells = [phase.together or phase.cell is not None for phase in self.phases]
         if any(in_cells) and self.partition is None:
             raise ValueError("a phase names a cell, but the recipe has no [partition]")
@@ -123,8 +129,6 @@ class Recipe(Strict):
             raise ValueError("phases that train a cell come after all others")
         if any(phase.together for phase in self.phases) and any(phase.cells for phase in self.phases):
             raise ValueError("phases train the cells together or one by one, not both in one recipe")
-        self._check_cells(0 if self.partition is None else self.partition.size)
-        return self
 
     def _check_cells(self, size: int) -> None:
         last: dict[int, str] = {}

@@ -100,6 +100,12 @@ def test_it_is_validated_planned_trained_killed_and_continued(mine: Any, install
     assert mine.results(run_of(mine, mine.runs)) == mine.results(run_of(mine, undisturbed))
 
     run = run_of(mine, mine.runs)
+    # A ladder takes it as it takes the kit's own, and finds what was trained already.
+    where = ["--profile", str(mine.profile), "--runs", str(mine.runs), "--truth", str(run / "predictions.json")]
+    ladder = kit_with(installed, "run", "ladder", "--recipes", str(mine.recipe), "--seeds", "1", *where, "--json")
+    assert ladder.returncode == 0, ladder.stderr
+    [row] = json.loads(ladder.stdout)["rows"]
+    assert row["recipe"] == "mine" and row["error"] is None and row["kendall"]["value"] == 1
     # Where the package is not installed, whoever only reads still reads.
     listed = kit_with(tmp_path, "runs", "list", "--runs", str(mine.runs), "--json")
     assert listed.returncode == 0 and json.loads(listed.stdout)["runs"][0]["state"] == "finished"
@@ -138,6 +144,10 @@ def test_who_only_reads_imports_nothing(mine: Any, tmp_path: Path, monkeypatch: 
     mine.recipe.write_text(RECIPE.replace("paths = 3", 'paths = 3\nmodule = "explosive"'))
     phase = load_recipe(str(mine.recipe)).phases[1]
     assert phase.method == "annealed" and phase.model_dump()["paths"] == 3
+    # Whether it trains the cells together, only its source could say.
+    cells = '[partition]\nstages = [4]\ncells = [["2"]]\nrest = true\n\n'
+    mine.recipe.write_text(mine.recipe.read_text().replace("[[phases]]", cells + "[[phases]]", 1))
+    assert load_recipe(str(mine.recipe)).partition is not None
 
 
 BODY = """

@@ -122,16 +122,16 @@ def stage_costs(architecture: Architecture, scale: Scale) -> dict[str, StageCost
 def layers(architecture: Architecture, scale: Scale) -> Iterator[Layer]:
     """Every layer with weights, in the order of computation, under timm's names."""
     stem = scale.space.stem
-    size = _strided(scale.resolution, stem.stride)
+    size = strided(scale.resolution, stem.stride)
     channels = architecture.stem_channels
     yield Layer("conv1", IN_CHANNELS, channels, stem.kernel, size)
     if stem.pool:
-        size = _strided(size, 2)
+        size = strided(size, 2)
     for index, stage in enumerate(architecture.stages):
         for block, mid in enumerate(stage.mid_channels):
             name = f"layer{index + 1}.{block}"
             if index and not block:
-                size = _strided(size, 2)
+                size = strided(size, 2)
                 yield Layer(f"{name}.downsample.0", channels, stage.out_channels, 1, size)
             yield Layer(f"{name}.conv1", channels, mid, 3, size)
             yield Layer(f"{name}.conv2", mid, stage.out_channels, 3, size)
@@ -163,6 +163,7 @@ def code_digits(codes: Sequence[str]) -> Integers:
     return digits.astype(np.int64) - ord("0")
 
 
-def _strided(size: int, stride: int) -> int:
+def strided(size: int, stride: int) -> int:
+    """The side of what a convolution or a pool of this stride makes of `size` pixels."""
     # Padding is kernel // 2 everywhere, so only the stride changes the size.
     return (size - 1) // stride + 1

@@ -1,14 +1,11 @@
 """`kit benchmark device`: a GPU (else the CPU itself) against the CPU: the same results, how fast, how much memory."""
 
-import platform
-import re
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +20,7 @@ from kit.benchmark.timing import CPU, measure, shares, timed, together
 from kit.errors import KitError
 from kit.evaluation import EvaluationImages, evaluate_prefix_tree
 from kit.pool import Pool
+from kit.processor import processor_name
 from kit.recipe import Profile
 from kit.run_dir import PACKAGES
 from kit.search_space import Architecture
@@ -213,10 +211,8 @@ def device_name(device: torch.device) -> str:
     """The graphics card, or the processor and how many threads are used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    about = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    named = re.search(r"^model name\s*: (.+)$", about, re.MULTILINE)
     threads = torch.get_num_threads()
-    return f"{named[1] if named else platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    return f"{processor_name()}, {threads} thread{'s' * (threads > 1)}"
 
 
 def _versions(device: torch.device) -> dict[str, str]:

@@ -101,23 +101,25 @@ def measure(
     seconds: float,
     compared: Sequence[tuple[int, int]] = ((0, 1),),
     warm: bool = True,
+    least: float = LEAST_SECONDS,
 ) -> Timings:
     """Take rounds of `ways` (each returns its seconds) until every compared ratio is narrow, `repeats` of them at least.
 
-    Ends early, but after one round at least, when the next would pass the limit of `seconds`. `warm`: one unmeasured first.
+    Ends early, but after one round at least, when the next would pass the limit of `seconds`; not before `least` seconds.
+    `warm`: one unmeasured first.
     """
     started = time.monotonic()
     for way in ways if warm else ():
         way()
-    begun, busy, rounds = time.monotonic(), _others_seconds(), list[list[float]]()
+    begun, busy, rounds = time.monotonic(), others_seconds(), list[list[float]]()
     while True:
         order = range(len(ways)) if len(rounds) % 2 == 0 else reversed(range(len(ways)))
         times = {position: ways[position]() for position in order}
         rounds.append([times[position] for position in range(len(ways))])
         now = time.monotonic()
-        found = Timings(rounds, compared, max(0.0, _others_seconds() - busy) / max(now - begun, 0.1))
+        found = Timings(rounds, compared, max(0.0, others_seconds() - busy) / max(now - begun, 0.1))
         needed = max(repeats, FEWEST if found.noise <= NARROW else MOST)
-        enough = len(rounds) >= needed and now - begun >= LEAST_SECONDS
+        enough = len(rounds) >= needed and now - begun >= least
         if enough or now - started + (now - begun) / len(rounds) > seconds:
             return found
 
@@ -140,7 +142,7 @@ def use_threads(profile: Profile) -> None:
     torch.set_num_threads(profile.runtime.threads or torch.get_num_threads())
 
 
-def _others_seconds() -> float:
+def others_seconds() -> float:
     """CPU seconds that the machine has spent on other processes than this one and its ended children."""
     times, own = psutil.cpu_times(), os.times()
     unused = sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))

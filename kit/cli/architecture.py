@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.latency import LatencyOption, open_latency
 from kit.cli.output import JsonOption, encodable, print_json, print_table, print_text
 
 if TYPE_CHECKING:
@@ -16,17 +17,23 @@ BARS = "▁▂▃▄▅▆▇█"
 def architecture(
     code: Annotated[str, typer.Argument(metavar="CODE", help="The 52 digits of the challenge's JSON.")],
     profile: Annotated[str, typer.Option("--profile", help="What the digits mean in channels.")] = "imagenet",
+    latency: LatencyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a sub-network: depths, channels, multiply-adds and parameters."""
+    """Show a sub-network: depths, channels, multiply-adds and parameters; with a table, how long it takes."""
     from kit.recipe import load_profile
 
     chosen = load_profile(profile)
     parsed = chosen.search_space.parse(code)
+    table = None if latency is None else open_latency(latency, chosen.scale, f"profile {chosen.name}")
+    milliseconds = {} if table is None else {"latency_ms": table.milliseconds(parsed)}
     if json:
-        print_json(_document(parsed, chosen))
-    else:
-        _draw(parsed, chosen)
+        print_json(_document(parsed, chosen) | milliseconds)
+        return
+    _draw(parsed, chosen)
+    if table is not None:
+        share = milliseconds["latency_ms"] / table.milliseconds(chosen.search_space.largest)
+        print_text(f"{milliseconds['latency_ms']:>15,.3f} ms, {share:.0%} of the full network's")
 
 
 def _document(parsed: "Architecture", profile: "Profile") -> dict[str, Any]:

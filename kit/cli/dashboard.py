@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.cli.latency import LatencyOption
 from kit.cli.output import narrate, print_text
 from kit.errors import InputError, StorageError
 from kit.files import require_suffix, write_bytes
@@ -30,6 +31,7 @@ def dashboard(
     pool: Annotated[
         Path | None, typer.Option("--pool", metavar="FILE", help="Show this pool on the screen of architectures.")
     ] = None,
+    latency: LatencyOption = None,
     serve: Annotated[bool, typer.Option("--serve", help="In a browser, on localhost.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="For --serve.")] = 8000,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
@@ -57,13 +59,16 @@ def dashboard(
     directory = None if chosen is None else find_run(chosen, runs)
     if pool is not None and not pool.is_file():
         raise InputError(f"--pool {pool}: there is no such file")
+    if latency is not None and not latency.is_file():
+        raise InputError(f"--latency {latency}: there is no such file")
     if serve:
         played = [] if replay is None else ["--replay", replay, "--speed", str(speed)]
         watched = [run] if run is not None and replay is None else []
         shown = [] if pool is None else ["--pool", str(pool.absolute())]
+        shown += [] if latency is None else ["--latency", str(latency.absolute())]
         _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *shown, *played], port)
         return
-    options = _options(runs, directory, name, speed if replay else None, pool)
+    options = _options(runs, directory, name, speed if replay else None, pool, latency)
     if once:
         _print_frame(options, size, svg, tuple(press or ()))
     else:
@@ -94,7 +99,12 @@ def _open(options: "Options") -> None:
 
 
 def _options(
-    runs: Path, directory: "RunDirectory | None", screen: str, speed: float | None, pool: Path | None = None
+    runs: Path,
+    directory: "RunDirectory | None",
+    screen: str,
+    speed: float | None,
+    pool: Path | None = None,
+    latency: Path | None = None,
 ) -> "Options":
     from functools import partial
 
@@ -109,6 +119,7 @@ def _options(
         run=directory,
         screen=screen,
         pool=None if pool is None else pool.absolute(),
+        latency=None if latency is None else latency.absolute(),
         ascii=not shows_unicode(),
         follow=follow if speed is None else partial(replay, speed=speed),
         settings=load_settings(settings_path()),

@@ -19,6 +19,7 @@ from kit.cli import (
     evaluate,
     export,
     ladder,
+    latency,
     rank,
     recipes,
     report,
@@ -49,6 +50,7 @@ GROUPS = {
     "weights": weights.app,
     "export": export.app,
     "submission": submission.app,
+    "latency": latency.app,
     "benchmark": benchmark.app,
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.latency import LATENCY, LatencyOption, open_latency
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 from kit.errors import InputError
 
@@ -43,6 +44,7 @@ def rank(
         list[str] | None,
         typer.Option("--opponent", metavar="NAME=FILE", help="One more ranking: a challenge JSON; of a table: a column."),
     ] = None,
+    latency: LatencyOption = None,
     top: Annotated[
         list[str] | None,
         typer.Option("--top", metavar="K", help="Look at the best K, or at a share like 5%; default 1%, 5%, 10%."),
@@ -54,9 +56,11 @@ def rank(
 
     tops = None if top is None else [parse_count(each) for each in top]
     if prediction is not None:
+        if latency is not None:
+            raise InputError("--latency knows codes, not the rows of a table", hint="put the latencies into a column of it")
         report, head, tail = _rank_table(predictions, prediction, truth, opponent or [], tops)
     else:
-        report, head, tail = _rank_codes(predictions, truth, profile, opponent or [], tops)
+        report, head, tail = _rank_codes(predictions, truth, profile, opponent or [], latency, tops)
     if json:
         print_json(head | report.to_json() | tail)
     else:
@@ -75,7 +79,12 @@ def _rank_table(path: Path, prediction: str, truth: str, opponents: Sequence[str
 
 
 def _rank_codes(
-    predictions: Path, truth: str, profile: str | None, opponents: Sequence[str], top: "Sequence[Count] | None"
+    predictions: Path,
+    truth: str,
+    profile: str | None,
+    opponents: Sequence[str],
+    latency: Path | None,
+    top: "Sequence[Count] | None",
 ) -> Ranked:
     from kit.pool import load_pool
     from kit.ranking.joining import join
@@ -87,7 +96,10 @@ def _rank_codes(
     chosen = load_profile(profile or loaded.profile or "imagenet")
     loaded.require_codes_of(chosen.search_space)
     joined = join(load_pool(predictions, chosen.search_space).scores, loaded)
-    report = joined.rank(chosen.scale, opponents=read_opponents(opponents, chosen), top=top)
+    named = read_opponents(opponents, chosen)
+    if latency is not None:
+        named[LATENCY] = open_latency(latency, chosen.scale, f"profile {chosen.name}").by_code(joined.codes)
+    report = joined.rank(chosen.scale, opponents=named, top=top)
     if loaded.profile is not None and loaded.made_with is None:
         narrate(f"note: {path} does not say with which search space and data it was made: predictions must be of the same")
     if joined.predictions_only:
@@ -111,7 +123,7 @@ def _named_file(text: str) -> tuple[str, Path]:
     name, separator, file = text.partition("=")
     if not (name and separator and file):
         raise InputError(f"--opponent {text!r} is not NAME=FILE", hint="for instance --opponent zen=zen.json")
-    if name in {each.name for each in OPPONENTS}:
+    if name in {LATENCY, *(each.name for each in OPPONENTS)}:
         raise InputError(f"--opponent {name}: kit counts that itself", hint="choose another name")
     return name, Path(file)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kit.cli.latency import LatencyOption, open_latency
 from kit.cli.output import JsonOption, print_json, print_text
 from kit.cli.rank import OpponentOption, read_opponents
 from kit.cli.run import RunsOption
@@ -15,6 +16,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the page, its pictures and tables.")],
     runs: RunsOption = Path("runs"),
     opponent: OpponentOption = None,
+    latency: LatencyOption = None,
     json: JsonOption = False,
 ) -> None:
     """One self-contained HTML page, readable without a network or scripts, with SVG and CSV files beside it."""
@@ -29,12 +31,15 @@ def report(
     found = find_run(run, runs)
     kind = read_kind(found).kind
     if kind == "ladder":
-        if opponent:
-            raise InputError("--opponent is for the report of a run", hint="give it to kit run ladder, which measures")
+        if opponent or latency is not None:
+            given = "--opponent" if opponent else "--latency"
+            raise InputError(f"{given} is for the report of a run", hint="give opponents to kit run ladder, which measures")
         page = report_of_ladder(found)
     elif kind in ("recipe", "evaluation"):
-        named = read_opponents(opponent, read_settings(found).profile) if opponent else {}
-        page = report_of_run(found, named)
+        profile = read_settings(found).profile
+        if latency is not None:
+            open_latency(latency, profile.scale, f"run {found.id}")
+        page = report_of_run(found, read_opponents(opponent or (), profile), latency)
     else:
         raise InputError(f"{found.id} is of kind {kind}", hint="there are reports of recipe runs, evaluations and ladders")
     path = write_page(page, out).resolve()

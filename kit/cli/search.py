@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.latency import LatencyOption, tell_latency
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
 from kit.cli.run import DataOption, RunsOption
+from kit.errors import InputError
 from kit.watch.text import duration, short_number
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ def search(
     max_params: Annotated[
         int | None, typer.Option("--max-params", metavar="N", min=1, max=MOST_COST, help="Parameters at most.")
     ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option("--max-latency-ms", metavar="X", min=0, help="Milliseconds of a batch at most; needs --latency."),
+    ] = None,
+    latency: LatencyOption = None,
     evaluations: Annotated[int, typer.Option("--evaluations", metavar="N", min=1, max=MOST, help="Of each search.")] = 500,
     population: Annotated[int, typer.Option("--population", metavar="N", min=2, max=MOST, help="Of the evolution.")] = 50,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MOST)] = 0,
@@ -44,10 +51,15 @@ def search(
 
     The same command continues, bit for bit. Scores are what the supernet says: train the winner alone before you believe it.
     """
+    from kit.latency_table import read_latency
     from kit.pipeline.search_run import SearchRequest, SearchRun, cost_of_search
     from kit.pipeline.signals import stop_on_signals
     from kit.watch.run_summary import read_state
 
+    if max_latency is not None and latency is None:
+        raise InputError(
+            "--max-latency-ms needs to know how long networks take", hint="give a table with --latency TABLE.json"
+        )
     request = SearchRequest(
         run=run,
         runs=runs,
@@ -57,10 +69,14 @@ def search(
         seed=seed,
         max_macs=max_macs,
         max_params=max_params,
+        max_latency_ms=max_latency,
+        latency=None if latency is None else read_latency(latency),
         data=data,
     )
     with stop_on_signals() as stop:
         found = SearchRun(request, narrate)
+        if request.latency is not None:
+            tell_latency(request.latency)
         if not dry_run:
             for _ in narrated(found.execute(stop), "evaluations"):
                 pass
@@ -85,7 +101,11 @@ def _print_plan(cost: "SearchCost", *, as_json: bool) -> None:
 def _print(result: dict[str, Any]) -> None:
     rows = [_row("best of evolution", result["best"]), _row("best of random search", result["random"]["best"])]
     rows += [_row("on the front", each) for each in result["pareto"]]
-    print_table(["", "code", "accuracy", "multiply-adds", "parameters"], rows, right=(2, 3, 4))
+    timed = result["best"]["latency_ms"] is not None
+    header = ["", "code", "accuracy", "multiply-adds", "parameters", *["ms"] * timed]
+    print_table(header, rows, right=(2, 3, 4, 5))
+    if timed:
+        print_text(f"\n{result['latency']}")
     print_text(
         f"\n{result['evaluated']:,} evaluations of {result['distinct']:,} architectures, and as many of random search "
         f"({result['random']['distinct']:,}).\n"
@@ -94,4 +114,5 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _row(label: str, found: dict[str, Any]) -> list[str]:
-    return [label, found["code"], f"{found['accuracy']:.4f}", f"{found['macs']:,}", f"{found['params']:,}"]
+    row = [label, found["code"], f"{found['accuracy']:.4f}", f"{found['macs']:,}", f"{found['params']:,}"]
+    return row if found["latency_ms"] is None else [*row, f"{found['latency_ms']:.3f}"]

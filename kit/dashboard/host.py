@@ -43,6 +43,8 @@ class Options:
     ascii: bool = False
     pool: Path | None = None
     """Shown on the screen of architectures instead of the run's own."""
+    latency: Path | None = None
+    """The latency table behind a column there."""
     follow: Follow = follow
     settings: Settings = field(default_factory=Settings)
 

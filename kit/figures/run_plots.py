@@ -14,12 +14,17 @@ LETTERS = 80
 def accuracy_plot(macs: Sequence[int], accuracies: Sequence[float]) -> Plot:
     """Predicted accuracy against multiply-adds, with the Pareto front."""
     unit, name = (1e9, "billions") if max(macs) >= 1e9 else (1e6, "millions")
-    points = [(cost / unit, accuracy) for cost, accuracy in zip(macs, accuracies, strict=True)]
-    front = tuple(points[place] for place in pareto_front(macs, accuracies).tolist())
+    return cost_plot(f"multiply-adds ({name})", [cost / unit for cost in macs], accuracies)
+
+
+def cost_plot(what: str, costs: Sequence[float], accuracies: Sequence[float]) -> Plot:
+    """Predicted accuracy against any cost, with the Pareto front."""
+    points = list(zip(costs, accuracies, strict=True))
+    front = tuple(points[place] for place in pareto_front(costs, accuracies).tolist())
     radius = 1.5 if len(points) > MANY else 2.8
     return Plot(
         f"{len(points):,} sub-networks",
-        Axis(f"multiply-adds ({name})"),
+        Axis(what),
         Axis("predicted top-1 accuracy"),
         (Dots(thinned(points), radius=radius), Line(front, ORANGE), Dots(front, ORANGE, 3.2, 1)),
         f"Pareto front: {len(front)}",

@@ -14,6 +14,7 @@ from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted, RunStarted
 from kit.files import content_key, read_json, write_json
+from kit.latency_table import LatencyTable
 from kit.pipeline.compute import describe_compute
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
 from kit.pipeline.request import Progress
@@ -46,6 +47,8 @@ class SearchRequest:
     seed: int = 0
     max_macs: int | None = None
     max_params: int | None = None
+    max_latency_ms: float | None = None
+    latency: LatencyTable | None = None
     data: str | None = None
 
 
@@ -71,7 +74,15 @@ class SearchRun:
         job = Evaluation(EvaluationRequest(target=str(of.path), runs=request.runs, data=request.data), progress=progress).job
         self.evaluator = job.evaluator
         self.space = self.evaluator.profile.published_space
-        self.limits = Limits(scale=self.evaluator.scale, macs=request.max_macs, params=request.max_params)
+        if request.latency is not None:
+            request.latency.check_fits(self.evaluator.scale, f"run {of.id}")
+        self.limits = Limits(
+            scale=self.evaluator.scale,
+            macs=request.max_macs,
+            params=request.max_params,
+            latency_ms=request.max_latency_ms,
+            latency=None if request.latency is None else request.latency.milliseconds,
+        )
         self.limits.check(self.space)
         self.directory = RunDirectory(request.out.resolve())
         self.results = ResultsFile(self.directory.path / EVALUATIONS, self.evaluator.key)
@@ -98,7 +109,8 @@ class SearchRun:
             "profile": self.evaluator.profile.model_dump(mode="json", exclude={"runtime", "data"}),
             "seed": request.seed,
             "scores": self.evaluator.key,
-            "limits": {"macs": request.max_macs, "params": request.max_params},
+            "limits": self.limits.document(),
+            "latency": None if request.latency is None else content_key(request.latency.model_dump(mode="json")),
             "evaluations": request.evaluations,
             "population": request.population,
             "sample": request.sample,
@@ -189,21 +201,27 @@ class SearchRun:
 
     def _result(self) -> dict[str, Any]:
         evolution, rival = self._summary("evolution"), self._summary("random")
-        limits = {"macs": self.request.max_macs, "params": self.request.max_params}
         head = {
             "run": str(self.of.path),
             "profile": self.evaluator.profile.name,
-            "limits": limits,
+            "limits": self.limits.document(),
             "seed": self.request.seed,
         }
+        if self.request.latency is not None:
+            head["latency"] = self.request.latency.describe()
         return {**head, **evolution, "random": rival}
 
     def _summary(self, name: str) -> dict[str, Any]:
         """What one search found: its best, and its front of accuracy against multiply-adds, cheapest first."""
         asked = list(dict.fromkeys(self.asked[name]))
-        cost = pool_costs([each.code for each in asked], self.evaluator.scale)
-        columns = zip(asked, cost.macs.tolist(), cost.params.tolist(), strict=True)
-        found = [Found(code=each.code, accuracy=self.scores[each.code], macs=m, params=p) for each, m, p in columns]
+        codes, table = [each.code for each in asked], self.request.latency
+        cost = pool_costs(codes, self.evaluator.scale)
+        times = [None] * len(codes) if table is None else table.pool_milliseconds(codes).tolist()
+        columns = zip(codes, cost.macs.tolist(), cost.params.tolist(), times, strict=True)
+        found = [
+            Found(code=code, accuracy=self.scores[code], macs=macs, params=params, latency_ms=milliseconds)
+            for code, macs, params, milliseconds in columns
+        ]
         front = pareto_front(cost.macs, [each.accuracy for each in found]).tolist()
         return {
             "best": asdict(max(found, key=lambda each: (each.accuracy, -each.macs))),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError
 from kit.figures.rank_plots import interval_plot, residual_plot
-from kit.figures.run_plots import accuracy_plot, loss_plot, truth_plot
+from kit.figures.run_plots import accuracy_plot, cost_plot, loss_plot, truth_plot
 from kit.rank_report import RankReport
 from kit.ranking.joining import join
 from kit.ranking.opponents import SUPERNET, label_of
@@ -40,15 +41,23 @@ class _Run:
     opponents: Mapping[str, Mapping[str, float]]
 
 
-def report_of_run(run: RunDirectory, opponents: Mapping[str, Mapping[str, float]] | None = None) -> Page:
-    """What there is to tell of a run now, beside further opponents by code. Raises `KitError` for one that is damaged."""
+def report_of_run(
+    run: RunDirectory, opponents: Mapping[str, Mapping[str, float]] | None = None, latency: Path | None = None
+) -> Page:
+    """What there is to tell of a run now, beside further opponents by code, and how long its architectures take by a table.
+
+    Raises `KitError` for a run that is damaged.
+    """
     reader = LogReader(run.events)
     reader.catch_up()
-    view = PoolReader(run).read()
+    view = PoolReader(run, latency=latency).read()
     if view.error is not None:
         raise view.error
     assert view.profile is not None
-    about = _Run(run, reader.fold.state(), view, view.profile, opponents or {})
+    named = dict(opponents or {})
+    if view.rows is not None and view.rows.has_latency:
+        named["latency"] = dict(zip(view.rows.codes, view.rows.numbers("latency").tolist(), strict=True))
+    about = _Run(run, reader.fold.state(), view, view.profile, named)
     settings = read_settings(run)
     sections = [*_ranking(about), *_scores(about), *_training(about)]
     data = {} if view.rows is None else {"architectures": list(_architectures(view.rows))}
@@ -154,7 +163,11 @@ def _scores(about: _Run) -> Iterator[Section]:
     macs, accuracies = (rows.numbers(name)[scored] for name in ("macs", "acc"))
     plot = accuracy_plot(macs.astype(np.int64).tolist(), accuracies.tolist())
     caption = "What the supernet says of every architecture that it scored."
-    yield Section(title="The pool", pictures=[Picture(name="accuracy-macs", plot=plot, caption=caption)])
+    pictures = [Picture(name="accuracy-macs", plot=plot, caption=caption)]
+    if rows.has_latency:
+        plot = cost_plot("milliseconds", rows.numbers("latency")[scored].tolist(), accuracies.tolist())
+        pictures.append(Picture(name="accuracy-latency", plot=plot, caption=f"{about.view.latency}."))
+    yield Section(title="The pool", pictures=pictures)
 
 
 def _training(about: _Run) -> Iterator[Section]:
@@ -182,7 +195,7 @@ def _training(about: _Run) -> Iterator[Section]:
 
 
 def _architectures(rows: PoolRows) -> Iterator[dict[str, object]]:
-    names = ("acc", "true", "macs", "params", "depth")
+    names = ("acc", "true", "macs", "params", "depth", *["latency"] * rows.has_latency)
     columns = {name: rows.numbers(name).tolist() for name in names}
     for place, code in enumerate(rows.codes):
         known = {name: value if (value := columns[name][place]) == value else "" for name in names}

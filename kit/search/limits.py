@@ -21,6 +21,10 @@ class Limits:
     latency_ms: float | None = None
     latency: Latency | None = None
 
+    def document(self) -> dict[str, float | None]:
+        """As a search keeps them."""
+        return {"macs": self.macs, "params": self.params, "latency_ms": self.latency_ms}
+
     def allow(self, architecture: Architecture) -> bool:
         """Whether an architecture keeps to all of them."""
         cost = costs(architecture, self.scale)

@@ -117,15 +117,15 @@ def check_parity(data: bytes, network: ResNet, images: Tensor) -> float:
     return largest
 
 
-def open_session(data: bytes) -> "InferenceSession":
-    """A graph in ONNX Runtime: one thread, CPU, no log, no reports to its maker."""
+def open_session(data: bytes, *, threads: int = 1) -> "InferenceSession":
+    """A graph in ONNX Runtime: on the CPU, no log, no reports to its maker."""
     # Its official builds send events over the network and keep an identifier in the home folder, unless this is set before
     # they are imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 

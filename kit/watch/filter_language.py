@@ -19,10 +19,17 @@ from kit.watch.pool_rows import Floats, PoolRows
 
 Mask = NDArray[np.bool_]
 
-NUMBERS = ("acc", "macs", "params", "depth", "stem", "true", "error", "cell", "front")
+NUMBERS = ("acc", "macs", "params", "depth", "stem", "latency", "true", "error", "cell", "front")
 TEXTS = ("code", "name")
 FIELDS = (*NUMBERS, "depths", *TEXTS)
-ALIASES = {"accuracy": "acc", "multiply-adds": "macs", "parameters": "params", "truth": "true", "rank_error": "error"}
+ALIASES = {
+    "accuracy": "acc",
+    "multiply-adds": "macs",
+    "parameters": "params",
+    "truth": "true",
+    "rank_error": "error",
+    "ms": "latency",
+}
 STAGES = 4
 ANY = -1
 """Stands for `*` among depths."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kit import search_space
 from kit.costs import code_digits, pareto_front, pool_costs
 from kit.errors import InputError
+from kit.latency_table import LatencyTable
 from kit.pool import Entry
 from kit.recipe import Profile
 from kit.search_space import SLOTS, STAGES, InvalidArchitectureError, SearchSpace
@@ -73,6 +74,10 @@ class PoolRows:
     def has_scores(self) -> bool:
         return bool(np.isfinite(self.columns["acc"]).any())
 
+    @property
+    def has_latency(self) -> bool:
+        return bool(np.isfinite(self.columns["latency"]).any())
+
     def order(self, name: str, *, down: bool = False) -> Integers:
         """All rows sorted by a column; rows without a value come last either way, equal ones keep the pool's order."""
         if name in TEXT_COLUMNS:
@@ -94,9 +99,10 @@ def make_rows(
     accuracies: Mapping[str, float] | None = None,
     truth: Mapping[str, float] | None = None,
     cells: Sequence[SearchSpace] = (),
+    latency: LatencyTable | None = None,
     progress: Progress = quiet,
 ) -> PoolRows:
-    """Check codes and compute costs at `profile`; scores and truths are joined by code.
+    """Check codes and compute costs at `profile`; scores and truths are joined by code, latencies summed from a table.
 
     Raises `InputError` naming the entry (and the digit) that is wrong, or the code that occurs twice.
     """
@@ -120,6 +126,7 @@ def make_rows(
         "params": cost.params.astype(np.float64),
         "depth": cost.depth.astype(np.float64),
         "stem": np.array(space.channels[0], dtype=np.float64)[digits[:, search_space.STEM_POSITION] - 1],
+        "latency": np.full(len(codes), np.nan) if latency is None else latency.pool_milliseconds(codes),
         "cell": cell_numbers(digits, cells),
     }
     columns["error"] = rank_errors(columns["acc"], columns["true"])

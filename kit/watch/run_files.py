@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from kit.errors import InputError, KitError, StorageError
 from kit.files import read_json
+from kit.latency_table import LatencyTable, read_latency
 from kit.pool import Entry, parse_entries, read_document
 from kit.ranking.made_with import MadeWith
 from kit.ranking.truth_file import KnownTruth, find_truth, load_truth, truth_for
@@ -64,6 +65,8 @@ class PoolView:
     """Why the truth that somebody chose cannot be used."""
     no_truth: str = ""
     """Why no truth of the kit's fits, where nobody chose one."""
+    latency: str = ""
+    """What the figures of the latency table are, or why it has none for this pool."""
     error: KitError | None = None
 
 
@@ -136,6 +139,8 @@ class PoolReader:
     pool: Path | None = None
     truth: str = ""
     """A path or a profile's name; empty: the shipped one."""
+    latency: Path | None = None
+    """A latency table."""
     _results: ResultsReader | None = field(default=None, init=False, compare=False)
 
     def read(self, progress: Progress = quiet) -> PoolView:
@@ -153,9 +158,21 @@ class PoolReader:
             progress(f"reading {path.name}", 0.0)
             entries = parse_entries(read_document(path), source=str(path))
             view = _with_truth(view, settings, self.truth)
-            return replace(view, rows=_rows(view, entries, path, progress))
+            table, told = self._latency(settings.profile)
+            return replace(view, latency=told, rows=_rows(view, entries, path, table, progress))
         except KitError as error:
             return PoolView(error=error)
+
+    def _latency(self, profile: Profile) -> tuple[LatencyTable | None, str]:
+        """The table if it fits, and what is to be said of it."""
+        if self.latency is None:
+            return None, ""
+        try:
+            table = read_latency(self.latency)
+            table.check_fits(profile.scale, f"profile {profile.name}")
+        except KitError as error:
+            return None, f"no latencies: {error}"
+        return table, table.brief()
 
     def _scores(self, run: RunDirectory) -> Scores:
         files = score_files(run)
@@ -185,11 +202,11 @@ def _with_truth(view: PoolView, settings: RunSettings, chosen: str) -> PoolView:
         return replace(view, no_truth=str(error))
 
 
-def _rows(view: PoolView, entries: list[Entry], path: Path, progress: Progress) -> PoolRows:
+def _rows(view: PoolView, entries: list[Entry], path: Path, latency: LatencyTable | None, progress: Progress) -> PoolRows:
     assert view.profile is not None
     # A pool's own accuracies are zeros where it is the challenge's list of codes; a run's scores are better.
     own = {entry.code: entry.accuracy for entry in entries if entry.accuracy is not None}
     blank = not any(own.values())
-    make = partial(make_rows, entries, view.profile, source=str(path), cells=view.cells, progress=progress)
+    make = partial(make_rows, entries, view.profile, source=str(path), cells=view.cells, latency=latency, progress=progress)
     scores = view.scores.accuracies or ({} if blank else own)
     return make(accuracies=scores, truth={} if view.truth is None else view.truth.truth.means)

@@ -70,7 +70,7 @@ class ArchitecturesScreen(PoolScreen):
         app = self.app
         scoring = reading.state.evaluation
         news = None if scoring is None or not reading.state.complete else (scoring.done, scoring.finished)
-        reader = PoolReader(app.run_directory, self._pool or app.options.pool)
+        reader = PoolReader(app.run_directory, self._pool or app.options.pool, latency=app.options.latency)
         if reader.run is None and reader.pool is None:
             self._show_nothing()
             return

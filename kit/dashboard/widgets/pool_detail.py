@@ -24,6 +24,7 @@ COLUMNS = (
     Column("error", 7, right=True, rank=6),
     Column("macs", 7, right=True, rank=1),
     Column("params", 8, right=True, rank=4),
+    Column("latency", 8, right=True, rank=1),
     Column("depth", 7, right=True, rank=8),
     Column("depths", 8, rank=3),
     Column("stem", 6, right=True, rank=9),
@@ -32,12 +33,14 @@ COLUMNS = (
 )
 SIGNS = {(False, False): "", (False, True): "◆ ", (True, False): "✓ ", (True, True): "◈ "}
 """Before the name: whether it is marked, whether it is on the Pareto front."""
-EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "cell", "front")
+EXPORTED = ("name", "code", "acc", "true", "error", "macs", "params", "depth", "stem", "latency", "cell", "front")
 
 
 def pool_columns(rows: PoolRows | None) -> list[Column]:
     """The columns in which some row has something."""
-    empty = () if rows is None else [name for name in ("true", "error", "cell") if np.isnan(rows.numbers(name)).all()]
+    empty = (
+        () if rows is None else [name for name in ("true", "error", "cell", "latency") if np.isnan(rows.numbers(name)).all()]
+    )
     return [column for column in COLUMNS if column.name not in empty]
 
 
@@ -61,6 +64,8 @@ def _cell(rows: PoolRows, index: int, name: str, marked: bool) -> Cell:
         return (f"{value:.4f}", "good" if name == "acc" and rows.front[index] else "")
     if name == "error":
         return f"{value:+g}" if value else "0"
+    if name == "latency":
+        return f"{value:.4g}"
     return short_number(value) if name in ("macs", "params") else f"{value:g}"
 
 
@@ -95,7 +100,7 @@ def detail(subject: Subject, rows: PoolRows | None, profile: Profile, width: int
 
 def _known(rows: PoolRows, row: int) -> list[Part]:
     parts: list[Part] = [(clean(rows.names[row]), "bold")]
-    figures = {name: float(rows.numbers(name)[row]) for name in ("acc", "true", "error", "cell")}
+    figures = {name: float(rows.numbers(name)[row]) for name in ("acc", "true", "error", "cell", "latency")}
     if not math.isnan(figures["acc"]):
         parts += [("  predicted ", "$text-muted"), (f"{figures['acc']:.4f}", "bold $text-success")]
     if not math.isnan(figures["true"]):
@@ -106,6 +111,8 @@ def _known(rows: PoolRows, row: int) -> list[Part]:
         parts += [("  ranked ", "$text-muted"), (f"{abs(error):g} {word}" if error else word, "$text-warning")]
     if not math.isnan(figures["cell"]):
         parts += [(f"  cell {figures['cell']:g}", "$text-muted")]
+    if not math.isnan(figures["latency"]):
+        parts += [(f"  {figures['latency']:.4g} ms", "$text-accent")]
     if rows.front[row]:
         parts += [("  ◆ Pareto", "$text-success")]
     return [*parts, "\n"]
@@ -125,6 +132,8 @@ def facts(view: PoolView, shown: int, marked: int, pool: Path | None, *, front_o
         told.append(f"{len(scores.accuracies):,} scored so far")
     if rows.has_scores:
         told.append(f"◆ {int(rows.front.sum()):,} on the Pareto front" + (" (only these)" if front_only else ""))
+    if view.latency:
+        told.append(clean(view.latency))
     if view.truth_problem:
         told.append(f"truth: {clean(view.truth_problem)}")
     if profile is not None:

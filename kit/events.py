@@ -36,7 +36,7 @@ class RunStarted(Event):
     passes: int
     continued: bool
     run_kind: str = "recipe"
-    """`recipe`, `truth`, `evaluation`, `ladder` or `search`. Passes are trainings of a truth, sub-networks of an
+    """`recipe`, `truth`, `evaluation`, `ladder`, `alone` or `search`. Passes are trainings of a truth, sub-networks of an
     evaluation or a search."""
 
 
@@ -117,6 +117,21 @@ class TrainingDone(Event):
     accuracy: float
     loss: float
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated(Event):
+    """How one sub-network does after `step` steps of a phase, on images that no step sees.
+
+    `what` says why this one: the `largest`, the `smallest`, a `sampled` one, or that it is trained `alone`.
+    """
+
+    phase: str
+    step: int
+    what: str
+    code: str
+    accuracy: float
+    loss: float
 
 
 @dataclass(frozen=True, kw_only=True)

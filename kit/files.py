@@ -200,6 +200,19 @@ def user_path(text: str) -> Path:
         raise InputError(f"{text}: there is no such home folder", hint="write the path out") from error
 
 
+def claim_folder(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
+    """Make a folder to write into, unless it holds names that are not its own. Raises `InputError`, `StorageError`.
+
+    Hidden names do not count; `what` says what the folder is for.
+    """
+    with storage_errors("create", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        names = (path.name for path in folder.iterdir())
+        foreign = sorted(name for name in names if not (name.startswith(".") or is_own(name)))
+    if foreign:
+        raise InputError(f"{folder} holds {foreign[0]}, and no {what}", hint="name a new or empty folder")
+
+
 def require_suffix(path: Path, *suffixes: str) -> None:
     """Refuse a name that promises another format than is written. Raises `InputError`."""
     if path.suffix.lower() not in suffixes:

@@ -111,6 +111,11 @@ def find_run(argument: str, runs: Path) -> RunDirectory:
     raise InputError(f"there is no run {argument!r} in {runs}", hint=hint)
 
 
+def kind_of(run: RunDirectory) -> str:
+    """What a run is: `recipe`, `truth`, `evaluation`, `ladder`, `search`, `alone`. Raises `StorageError`."""
+    return str(read_json(run.resolved, kind=str)["kind"])
+
+
 def require_runs(runs: Path) -> None:
     """Refuse a folder that is not there, for whoever would only look into it: it was mistyped.
 

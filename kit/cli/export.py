@@ -9,6 +9,7 @@ from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, p
 from kit.cli.progress import Ticker
 from kit.errors import InputError, StopRequestedError
 from kit.files import read_json
+from kit.run_dir import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,16 +36,21 @@ def onnx(
     json: JsonOption = False,
 ) -> None:
     """Calibrate sub-networks and write each as ONNX and as a timm state dict; selections may be combined."""
-    if not (code or best or smallest or largest or pareto):
-        raise InputError("no sub-network is chosen", hint="add --code CODE, --best N, --smallest, --largest or --pareto")
     from kit.pipeline.export import FLAT, export_subnets
-    from kit.pipeline.scored_run import open_scored_run
+    from kit.pipeline.trained_alone import TrainedAlone, open_networks
     from kit.run_dir import find_run, require_directory
 
-    scored = open_scored_run(find_run(run, runs), data)
-    chosen = _choose(scored, codes=code or [], best=best, smallest=smallest, largest=largest, pareto=pareto)
+    found = find_run(run, runs)
+    is_chosen = bool(code or best or smallest or largest or pareto)
+    if not is_chosen and kind_of(found) != "alone":
+        raise InputError("no sub-network is chosen", hint="add --code CODE, --best N, --smallest, --largest or --pareto")
+    networks = open_networks(found, data)
+    if isinstance(networks, TrainedAlone):  # there is nothing to choose from
+        chosen = {networks.origin.scale.space.parse(each).code: ["alone"] for each in code or [networks.architecture.code]}
+    else:
+        chosen = _choose(networks, codes=code or [], best=best, smallest=smallest, largest=largest, pareto=pareto)
     require_directory(out)
-    tell_exports(export_subnets(scored, chosen, out), len(chosen), list(scored.differences))
+    tell_exports(export_subnets(networks, chosen, out), len(chosen), list(networks.differences))
     index = read_json(out / FLAT.index, models=list)
     if json:
         print_json(_absolute(index, out.resolve()))
@@ -58,7 +64,7 @@ def tell_exports(exports: "Iterator[Exported]", total: int, differences: list[st
 
     if differences:
         narrate(f"note: not the environment that scored ({'; '.join(differences)}): scores may differ slightly")
-    narrate(f"exporting {total} sub-networks: each is calibrated, scored again and compared in ONNX Runtime")
+    narrate(f"exporting {total} sub-networks: each is checked, and compared in ONNX Runtime")
     with stop_on_signals() as stop, Ticker("sub-networks") as ticker:
         for done, (model, seconds) in enumerate(exports, 1):
             agreement = f"logits within {model['max_abs_difference']:.1e}"
@@ -128,10 +134,10 @@ def hub(
 ) -> None:
     """A folder that timm loads as `local-dir:DIR` (after `import kit.supernet`), with a model card to complete."""
     from kit.pipeline.hub_export import export_hub
-    from kit.pipeline.scored_run import open_scored_run
+    from kit.pipeline.trained_alone import open_networks
     from kit.run_dir import find_run
 
-    facts = export_hub(open_scored_run(find_run(run, runs), data), code, out)
+    facts = export_hub(open_networks(find_run(run, runs), data), code, out)
     if json:
         print_json(facts | {"path": str(out.resolve())})
     else:

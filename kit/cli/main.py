@@ -12,6 +12,7 @@ import typer
 
 from kit import __version__
 from kit.cli import (
+    alone,
     architecture,
     benchmark,
     dashboard,
@@ -81,6 +82,7 @@ def start(
 
 
 run.app.command("ladder")(ladder.ladder)
+run.app.command("alone")(alone.alone)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():

@@ -11,6 +11,7 @@ from kit.errors import InputError
 from kit.files import require_suffix, sha256_of_file
 
 if TYPE_CHECKING:
+    from kit.search_space import SearchSpace
     from kit.supernet import ElasticResNet, FewShotSupernet
 
 app = typer.Typer(no_args_is_help=True, help="Import and export weights.")
@@ -46,7 +47,7 @@ def import_weights(
     require_suffix(out, f".{Format.SAFETENSORS}")
     net = _load(file, profile, key)
     save_weights(net, out)
-    _report(net, source=file, out=out, as_json=json)
+    _report(net, net.space, source=file, out=out, as_json=json)
 
 
 @app.command("export")
@@ -59,22 +60,31 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a run's final weights for Paddle (pdparams), PyTorch (pth) or both (safetensors)."""
-    from kit.supernet.weights import export_weights
+    from kit.supernet.weights import export_weights, load_subnet, noted_subnet
 
     require_suffix(out, f".{file_format}")
     source = find_weights(run, runs)
+    if noted_subnet(source) is not None:
+        subnet, _, space = load_subnet(source)
+        export_weights(subnet, out, file_format.value)
+        _report(subnet, space, source=source, out=out, as_json=json)
+        return
     net = _load(source, profile)
     export_weights(net, out, file_format.value)
-    _report(net, source=source, out=out, as_json=json)
+    _report(net, net.space, source=source, out=out, as_json=json)
 
 
 def find_weights(argument: str, runs: Path) -> Path:
     """The weights file itself, or the final weights of a run. Raises `InputError` when there is neither."""
-    from kit.run_dir import find_run
+    from kit.run_dir import find_run, kind_of
 
     if Path(argument).is_file():
         return Path(argument)
     run = find_run(argument, runs)
+    if kind_of(run) == "alone":
+        from kit.pipeline.trained_alone import weights_of_alone
+
+        return weights_of_alone(run)
     if not run.weights.is_file():
         raise InputError(f"run {run.id} has no final weights yet", hint="run the same command again: it continues")
     return run.weights
@@ -90,7 +100,7 @@ def _load(path: Path, profile: str | None, key: str | None = None) -> "ElasticRe
     return load_supernet(path, chosen.search_space, chosen.num_classes, key=key, note=narrate)
 
 
-def _report(net: "ElasticResNet | FewShotSupernet", *, source: Path, out: Path, as_json: bool) -> None:
+def _report(net: Any, space: "SearchSpace", *, source: Path, out: Path, as_json: bool) -> None:
     from kit.supernet import FewShotSupernet
 
     report: dict[str, Any] = {
@@ -100,7 +110,7 @@ def _report(net: "ElasticResNet | FewShotSupernet", *, source: Path, out: Path, 
         "size": out.stat().st_size,
         "members": len(net.cells) if isinstance(net, FewShotSupernet) else 1,
         "num_classes": net.num_classes,
-        "base_channels": list(net.space.base_channels),
+        "base_channels": list(space.base_channels),
         "params": sum(parameter.numel() for parameter in net.parameters()),
     }
     if as_json:

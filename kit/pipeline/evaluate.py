@@ -1,6 +1,5 @@
 """`kit evaluate`: score a pool with the weights of a run or of a file, resumable unit by unit."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.evaluation.evaluator import Method
-from kit.events import Event, Note, RunStarted
+from kit.events import Event, Note
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.rank_so_far import RankMeter, fitting_truth, made_with, no_rank
@@ -77,18 +76,16 @@ class Evaluation:
             return stop.check(self.group)
         run, evaluator = self._claim(), self.job.evaluator
         with run.locked():
-            started = RunStarted(
-                run=run.id,
-                recipe="",
+            yield from record(
+                run,
+                self.execute(stop),
+                partial(stop.check, self.group),
+                kind="evaluation",
                 profile=evaluator.profile.name,
-                seed=evaluator.seed,
-                pid=os.getpid(),
-                phases=(),
                 passes=len(self.job.pool),
-                continued=run.events.exists(),
-                run_kind="evaluation",
+                seed=evaluator.seed,
+                fresh=self.request.fresh,
             )
-            yield from record(run, started, self.execute(stop), partial(stop.check, self.group), fresh=self.request.fresh)
         return None
 
     def _claim(self) -> RunDirectory:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from kit import __version__
 from kit.costs import costs
 from kit.files import sha256_of_file, write_bytes, write_json
-from kit.pipeline.scored_run import ScoredRun
+from kit.pipeline.scored_run import Networks
 from kit.submission import layout
-from kit.submission.calibrated import calibrate_as_scored, save_calibrated
+from kit.submission.calibrated import save_calibrated
 from kit.submission.onnx_export import check_graph, check_parity, describe_graph, export_onnx
 
 PARITY_IMAGES = 56  # eight batches of seven
@@ -39,13 +36,13 @@ Exported = tuple[dict[str, Any], float]
 
 
 def export_subnets(
-    scored: ScoredRun, chosen: Mapping[str, Sequence[str]], folder: Path, places: Places = FLAT
+    networks: Networks, chosen: Mapping[str, Sequence[str]], folder: Path, places: Places = FLAT
 ) -> Iterator[Exported]:
     """Calibrate and export each code of `chosen` (with the names of the selections it is in), then write the index.
 
     Every file is checked before it is written: score, graph, agreement of ONNX Runtime and PyTorch. Raises `KitError`.
     """
-    exporter = _Exporter(scored, folder, places)
+    exporter = _Exporter(networks, folder, places)
     models = []
     for code in sorted(chosen):
         started = time.perf_counter()
@@ -55,32 +52,24 @@ def export_subnets(
 
 
 class _Exporter:
-    def __init__(self, scored: ScoredRun, folder: Path, places: Places) -> None:
-        self.scored = scored
+    def __init__(self, networks: Networks, folder: Path, places: Places) -> None:
+        self.networks = networks
+        self.origin = networks.origin
         self.folder = folder
         self.places = places
-        self.sample = _first_images(scored)
+        self.sample = networks.sample(PARITY_IMAGES)
 
     def export(self, code: str, selections: list[str]) -> dict[str, Any]:
         """Write one sub-network's files; returns its entry in the index."""
-        evaluator, profile = self.scored.evaluator, self.scored.evaluator.profile
-        architecture = evaluator.scale.space.parse(code)
-        entry = self.scored.by_code.get(code)
-        recorded = None if entry is None else (entry.correct, entry.images)
-        network, score = calibrate_as_scored(
-            evaluator.network,
-            architecture,
-            evaluator.images,
-            recorded=recorded,
-            same_environment=not self.scored.differences,
-        )
-        correct, images = recorded or score
+        profile, scale = self.origin.profile, self.origin.scale
+        architecture = scale.space.parse(code)
+        network, (correct, images) = self.networks.subnet(architecture)
         data = export_onnx(network, resolution=profile.resolution, metadata=self._metadata(code, correct / images))
-        check_graph(data, architecture, evaluator.scale)
+        check_graph(data, architecture, scale)
         difference = check_parity(data, network, self.sample)
-        cost = costs(architecture, evaluator.scale)
+        cost = costs(architecture, scale)
         file, weights = self.places.onnx(code), self.places.weights(code)
-        save_calibrated(network, architecture, score, self.folder / weights)
+        save_calibrated(network, architecture, (correct, images), self.folder / weights)
         write_bytes(self.folder / file, data)
         return {
             "code": code,
@@ -99,33 +88,23 @@ class _Exporter:
         }
 
     def index(self, models: list[dict[str, Any]]) -> dict[str, Any]:
-        evaluator = self.scored.evaluator
+        data = self.origin.data
         return {
             "format": 1,
-            **describe_graph(resolution=evaluator.profile.resolution, num_classes=evaluator.data.num_classes),
-            "normalization": {"mean": list(evaluator.data.mean), "std": list(evaluator.data.std)},
-            "supernet_sha256": evaluator.weights_sha256,
+            **describe_graph(resolution=self.origin.profile.resolution, num_classes=data.num_classes),
+            "normalization": {"mean": list(data.mean), "std": list(data.std)},
+            "supernet_sha256": self.origin.weights_sha256,
             "models": models,
         }
 
     def _metadata(self, code: str, accuracy: float) -> dict[str, str]:
-        data = self.scored.evaluator.data
+        data = self.origin.data
         return {
             "code": code,
-            "recipe": self.scored.recipe,
-            "profile": self.scored.evaluator.profile.name,
+            "recipe": self.origin.recipe,
+            "profile": self.origin.profile.name,
             "accuracy": repr(accuracy),
             "kit": __version__,
             "mean": " ".join(map(repr, data.mean)),
             "std": " ".join(map(repr, data.std)),
         }
-
-
-def _first_images(scored: ScoredRun) -> Tensor:
-    """The first validation images, normalised, on the CPU."""
-    taken: list[Tensor] = []
-    for batch in scored.evaluator.images.validation:
-        taken.append(batch.images)
-        if sum(map(len, taken)) >= PARITY_IMAGES:
-            break
-    return scored.evaluator.images.prepare(torch.cat(taken)[:PARITY_IMAGES]).float().cpu().contiguous()

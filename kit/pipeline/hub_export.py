@@ -5,10 +5,8 @@ from typing import Any
 
 from kit import __version__
 from kit.costs import costs
-from kit.errors import InputError
-from kit.files import storage_errors, write_bytes, write_json
-from kit.pipeline.scored_run import ScoredRun
-from kit.submission.calibrated import calibrate_as_scored
+from kit.files import claim_folder, write_bytes, write_json
+from kit.pipeline.scored_run import Networks, Origin
 from kit.supernet.weights import save_weights
 
 FILES = ("config.json", "model.safetensors", "README.md")
@@ -21,8 +19,7 @@ tags:
 
 # {name}
 
-A sub-network of a ResNet-48 supernet: architecture code `{code}`, weights inherited from the supernet and BN statistics
-calibrated for it. It was not trained by itself.
+A sub-network of a ResNet-48 supernet: architecture code `{code}`, {how}.
 
 | | |
 |---|---|
@@ -30,7 +27,7 @@ calibrated for it. It was not trained by itself.
 | multiply-adds | {macs:,} at {resolution} x {resolution} |
 | parameters | {params:,} |
 | classes | {classes} |
-| trained by | recipe `{recipe}` on profile `{profile}`, seed {seed} |
+| trained by | {trained_by} on profile `{profile}`, seed {seed} |
 | made with | kit {kit} |
 
 Whoever chose it by its accuracy on these images is flattered by that figure.
@@ -47,28 +44,16 @@ License: say here under which licence you publish these weights, and what the li
 """
 
 
-def export_hub(scored: ScoredRun, code: str, folder: Path) -> dict[str, Any]:
+def export_hub(networks: Networks, code: str, folder: Path) -> dict[str, Any]:
     """Calibrate a sub-network of a finished run and write the folder; returns what the card says of it.
 
     Raises `InputError` for a code outside the space and for a folder that holds something else.
     """
-    evaluator, profile = scored.evaluator, scored.evaluator.profile
-    architecture = evaluator.scale.space.parse(code)
-    with storage_errors("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
-    if foreign:
-        raise InputError(f"{folder} holds {foreign[0]}, which is no part of a model", hint="name a new or empty folder")
-    entry = scored.by_code.get(code)
-    network, score = calibrate_as_scored(
-        evaluator.network,
-        architecture,
-        evaluator.images,
-        recorded=None if entry is None else (entry.correct, entry.images),
-        same_environment=not scored.differences,
-    )
-    correct, images = score if entry is None else (entry.correct, entry.images)
-    cost = costs(architecture, evaluator.scale)
+    origin = networks.origin
+    architecture = origin.scale.space.parse(code)
+    claim_folder(folder, FILES.__contains__, "model")
+    network, (correct, images) = networks.subnet(architecture)
+    cost = costs(architecture, origin.scale)
     facts: dict[str, Any] = {
         "name": folder.resolve().name,
         "code": code,
@@ -77,23 +62,25 @@ def export_hub(scored: ScoredRun, code: str, folder: Path) -> dict[str, Any]:
         "images": images,
         "macs": cost.macs,
         "params": cost.params,
-        "resolution": profile.resolution,
-        "classes": evaluator.data.num_classes,
-        "recipe": scored.recipe,
-        "profile": profile.name,
-        "seed": evaluator.seed,
+        "resolution": origin.profile.resolution,
+        "classes": origin.data.num_classes,
+        "recipe": origin.recipe,
+        "profile": origin.profile.name,
+        "seed": origin.seed,
+        "how": origin.how,
+        "trained_by": origin.trained_by,
         "kit": __version__,
     }
     save_weights(network, folder / "model.safetensors")
-    write_json(folder / "config.json", _config(scored, code, network.num_features))
+    write_json(folder / "config.json", _config(origin, code, network.num_features))
     text = CARD.format(**facts, folder=folder.resolve())
     write_bytes(folder / "README.md", text.encode())
     return facts
 
 
-def _config(scored: ScoredRun, code: str, features: int) -> dict[str, Any]:
+def _config(origin: Origin, code: str, features: int) -> dict[str, Any]:
     """What timm reads."""
-    data, profile = scored.evaluator.data, scored.evaluator.profile
+    data, profile = origin.data, origin.profile
     size = profile.resolution
     return {
         "architecture": "resnet48_subnet",

@@ -1,6 +1,5 @@
 """`kit run ladder`: many recipes with several supernet seeds each, one after another, on one truth."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from kit import __version__
 from kit.errors import KitError, StopRequestedError
-from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted, RunStarted
+from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted
 from kit.files import content_key, read_json, sha256_of_file, write_json
 from kit.ladder_files import DoneRow, RowFolder, read_ladder, write_ladder
 from kit.ladder_report import LadderReport
@@ -107,18 +106,15 @@ class LadderRun:
         require_directory(run.path)
         with run.locked():
             self._claim()
-            started = RunStarted(
-                run=run.id,
-                recipe="",
+            yield from record(
+                run,
+                self._work(show),
+                self.stop.check,
+                kind="ladder",
                 profile=self.request.profile.name,
-                seed=0,
-                pid=os.getpid(),
-                phases=tuple(rung.name for rung in self.rungs),
                 passes=sum(self._passes(rung) for rung in self.rungs),
-                continued=run.events.exists(),
-                run_kind="ladder",
+                phases=(rung.name for rung in self.rungs),
             )
-            yield from record(run, started, self._work(show), self.stop.check)
 
     def _work(self, show: Shown) -> Iterator[Event]:
         for rung in self.rungs:

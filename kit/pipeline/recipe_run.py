@@ -1,13 +1,12 @@
 """A recipe run from start to end: phases, final weights, scores, rank. Every event is on disk before anybody sees it."""
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.evaluation import Evaluator
-from kit.events import Event, RankMeasured, RunStarted
+from kit.events import Event, RankMeasured
 from kit.files import sha256_of_file, write_json
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.phases import PhaseRunner
@@ -48,17 +47,17 @@ class RecipeRun:
             return self.stop.check(self.group)
         resolved, run = self.resolved, self.directory
         with run.locked():
-            started = RunStarted(
-                run=run.id,
-                recipe=resolved.recipe.name,
+            yield from record(
+                run,
+                self._work(),
+                partial(self.stop.check, self.group),
+                kind="recipe",
                 profile=resolved.profile.name,
-                seed=resolved.request.seed,
-                pid=os.getpid(),
-                phases=tuple(planned.name for planned in resolved.plan.phases),
                 passes=resolved.plan.passes,
-                continued=run.events.exists(),
+                phases=(planned.name for planned in resolved.plan.phases),
+                recipe=resolved.recipe.name,
+                seed=resolved.request.seed,
             )
-            yield from record(run, started, self._work(), partial(self.stop.check, self.group))
         return None
 
     def _work(self) -> Iterator[Event]:

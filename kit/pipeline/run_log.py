@@ -1,5 +1,6 @@
 """A run's log as its process writes it: an event is on disk before anybody sees it, and none follows after the end."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,20 +23,37 @@ NOTHING_NEW = (
 
 def record(
     run: RunDirectory,
-    started: events.RunStarted,
     work: Iterator[Event],
     check_stop: Callable[[], None],
     *,
+    kind: str,
+    profile: str,
+    passes: int,
+    phases: Iterable[str] = (),
+    recipe: str = "",
+    seed: int = 0,
     fresh: bool = False,
 ) -> Iterator[Event]:
-    """Do `work` on a run that is locked, between the events that say when it began and how it ended.
+    """Do `work` on a run that is locked, between the events that say when it began, with what, and how it ended.
 
     The log of a finished run is closed: a process that finds everything done writes nothing, one that finds something to do
     begins a new log. `check_stop` raises what ends the run early.
     """
+    continued = run.events.exists()
     with ExitStack() as stack:
         log = RunLog(run, stack, fresh=fresh)
         try:
+            started = events.RunStarted(
+                run=run.id,
+                recipe=recipe,
+                profile=profile,
+                seed=seed,
+                pid=os.getpid(),
+                phases=tuple(phases),
+                passes=passes,
+                continued=continued,
+                run_kind=kind,
+            )
             yield log.write(started)
             with memory_errors():
                 for event in work:

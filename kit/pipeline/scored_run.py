@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
+import torch
+from timm.models.resnet import ResNet
+from torch import Tensor
+
+from kit.data import Data
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.files import read_json, sha256_of_file
@@ -11,14 +17,54 @@ from kit.pipeline.compute import compute_differences
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
 from kit.pipeline.scoring import ScoringJob
 from kit.pool import Pool, load_pool
-from kit.recipe import load_profile
-from kit.results import ResultsFile
+from kit.recipe import Profile, load_profile
+from kit.results import Counts, ResultsFile
 from kit.run_dir import RunDirectory
+from kit.search_space import Architecture, Scale
+from kit.submission.calibrated import calibrate_as_scored
 from kit.submission.readiness import missing_step
 from kit.submission.selection import Scored, scored_entries
 from kit.watch.run_summary import read_state
 
 CONTINUE_HINT = "run its recipe's command again: it continues, and does only what is missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where networks that are exported come from."""
+
+    profile: Profile
+    data: Data
+    recipe: str
+    """Empty for networks that no recipe trained."""
+    seed: int
+    weights_sha256: str
+    how: str
+    """What was done to their weights, in words."""
+
+    @property
+    def trained_by(self) -> str:
+        """For a model card."""
+        return f"recipe `{self.recipe}`" if self.recipe else "`kit run alone`"
+
+    @property
+    def scale(self) -> Scale:
+        return Scale(self.profile.search_space, self.profile.resolution, self.data.num_classes)
+
+
+class Networks(Protocol):
+    """Networks of a run, ready to be exported."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    def subnet(self, architecture: Architecture) -> tuple[ResNet, Counts]:
+        """One of them, on the CPU, with right answers and images."""
+        ...
+
+    def sample(self, count: int) -> Tensor:
+        """The first validation images, normalised, on the CPU."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +86,43 @@ class ScoredRun:
     def evaluator(self) -> Evaluator:
         """What every score comes from."""
         return self.job.evaluator
+
+    @property
+    def origin(self) -> Origin:
+        evaluator = self.evaluator
+        return Origin(
+            profile=evaluator.profile,
+            data=evaluator.data,
+            recipe=self.recipe,
+            seed=evaluator.seed,
+            weights_sha256=evaluator.weights_sha256,
+            how="weights inherited from the supernet and BN statistics calibrated for it. It was not trained by itself",
+        )
+
+    def subnet(self, architecture: Architecture) -> tuple[ResNet, Counts]:
+        """A calibrated sub-network, on the CPU, and its recorded score, else the one that it gets now.
+
+        Raises `StorageError` where it does not score what was recorded.
+        """
+        entry = self.by_code.get(architecture.code)
+        recorded = None if entry is None else (entry.correct, entry.images)
+        network, score = calibrate_as_scored(
+            self.evaluator.network,
+            architecture,
+            self.evaluator.images,
+            recorded=recorded,
+            same_environment=not self.differences,
+        )
+        return network, recorded or score
+
+    def sample(self, count: int) -> Tensor:
+        """The first validation images as a network takes them, on the CPU."""
+        taken = []
+        for batch in self.evaluator.images.validation:
+            taken.append(batch.images)
+            if sum(map(len, taken)) >= count:
+                break
+        return self.evaluator.images.prepare(torch.cat(taken)[:count]).float().cpu().contiguous()
 
 
 def require_finished(run: RunDirectory) -> None:

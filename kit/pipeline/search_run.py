@@ -1,6 +1,5 @@
 """`kit search`: the best architectures of a finished run's space under limits, found with its supernet's scores."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,8 +11,8 @@ from kit import __version__
 from kit.costs import pareto_front, pool_costs
 from kit.data import absolute_spec
 from kit.errors import InputError
-from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted, RunStarted
-from kit.files import content_key, read_json, write_json
+from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted
+from kit.files import claim_folder, content_key, read_json, write_json
 from kit.latency_table import LatencyTable
 from kit.pipeline.compute import describe_compute
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
@@ -23,7 +22,7 @@ from kit.pipeline.scored_run import require_finished
 from kit.pipeline.signals import StopFlag
 from kit.randomness import derive_random
 from kit.results import EVALUATIONS, ResultsFile
-from kit.run_dir import RunDirectory, find_run, require_directory, write_environment
+from kit.run_dir import RunDirectory, find_run, write_environment
 from kit.search.evolution import Evolution, RandomSearch, Searcher, batches
 from kit.search.limits import Limits
 from kit.search_space import Architecture
@@ -124,18 +123,16 @@ class SearchRun:
         with run.locked():
             if (run.path / RESULT).exists():
                 return
-            started = RunStarted(
-                run=run.id,
-                recipe="",
+            yield from record(
+                run,
+                self._work(stop),
+                stop.check,
+                kind="search",
                 profile=self.evaluator.profile.name,
-                seed=self.request.seed,
-                pid=os.getpid(),
-                phases=tuple(self.searchers),
                 passes=self.request.evaluations * len(self.searchers),
-                continued=run.events.exists(),
-                run_kind="search",
+                phases=self.searchers,
+                seed=self.request.seed,
             )
-            yield from record(run, started, self._work(stop), stop.check)
 
     def _claim(self) -> None:
         run = self.directory
@@ -148,12 +145,7 @@ class SearchRun:
                     hint="name another folder with --out DIR",
                 )
             return
-        require_directory(run.path)
-        foreign = sorted(path.name for path in run.path.iterdir() if not path.name.startswith("."))
-        if set(foreign) - {run.environment.name}:
-            raise InputError(
-                f"{run.path} holds {foreign[0]}, and no search", hint="name a new or empty folder with --out DIR"
-            )
+        claim_folder(run.path, {run.environment.name}.__contains__, "search")
         write_environment(run.environment, describe_compute())
         spec = self.request.data or read_json(self.of.resolved, inputs=dict)["inputs"]["data"]
         inputs = {"run": str(self.of.path), "data": absolute_spec(spec)}

@@ -10,7 +10,7 @@ from typing import Any
 from kit import __version__
 from kit.data import absolute_spec
 from kit.errors import InputError
-from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, RunStarted, TrainingDone
+from kit.events import Event, PhaseFinished, PhaseReused, PhaseStarted, TrainingDone
 from kit.files import read_json, write_json
 from kit.pipeline.compute import describe_compute
 from kit.pipeline.rank_so_far import made_with
@@ -86,18 +86,16 @@ class TruthRun:
         require_directory(run.path)
         with run.locked():
             self._claim()
-            started = RunStarted(
-                run=run.id,
-                recipe="",
+            yield from record(
+                run,
+                self._work(),
+                self.stop.check,
+                kind="truth",
                 profile=self.request.profile.name,
-                seed=0,
-                pid=os.getpid(),
-                phases=(PHASE,),
                 passes=self.trainings,
-                continued=run.events.exists(),
-                run_kind="truth",
+                phases=(PHASE,),
+                fresh=self.request.fresh,
             )
-            yield from record(run, started, self._work(), self.stop.check, fresh=self.request.fresh)
 
     def _work(self) -> Iterator[Event]:
         yield from told(self.notes)

@@ -11,10 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, Template
 
 from kit import __version__
-from kit.errors import InputError
 from kit.figures.drawing import draw
 from kit.figures.plot import Plot
-from kit.files import storage_errors, write_bytes
+from kit.files import claim_folder, write_bytes
 
 PAGE = "report.html"
 
@@ -59,13 +58,7 @@ class Page:
 
 def write_page(page: Page, folder: Path) -> Path:
     """Write the page and what lies beside it; returns the page's path. Raises `InputError` for a folder of other things."""
-    with storage_errors("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        foreign = [path.name for path in folder.iterdir() if path.suffix not in (".html", ".svg", ".csv")]
-    if foreign:
-        raise InputError(
-            f"{folder} holds {foreign[0]}, which no report wrote", hint="name a new or empty folder with --out DIR"
-        )
+    claim_folder(folder, lambda name: name.endswith((".html", ".svg", ".csv")), "report")
     drawn = {each.name: draw(each.plot) for section in page.sections for each in section.pictures}
     for name, svg in drawn.items():
         write_bytes(folder / f"{name}.svg", svg)

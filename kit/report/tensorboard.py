@@ -10,7 +10,7 @@ from typing import Any
 from kit import events
 from kit.errors import InputError
 from kit.events import Event, from_line
-from kit.files import read_json, storage_errors, write_json
+from kit.files import claim_folder, read_json, storage_errors, write_json
 from kit.rank_report import read_figures
 from kit.run_dir import RunDirectory
 
@@ -35,8 +35,6 @@ def export_tensorboard(run: RunDirectory, folder: Path) -> int:
         log = run.events.read_bytes()
     name = hashlib.sha256(log.partition(b"\n")[0]).hexdigest()
     done = _exported(folder, name)
-    with storage_errors("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
     points, end = 0, 0
     with storage_errors("write", folder):
         writer = EventFileWriter(str(folder))
@@ -64,8 +62,7 @@ def _exported(folder: Path, name: str) -> int:
     """How much of this log lies in the folder already."""
     cursor = folder / CURSOR
     if not cursor.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds other things than an export of this run", hint="name a new or empty folder")
+        claim_folder(folder, lambda _: False, "export of this run")
         return 0
     known = read_json(cursor, log=str, bytes=int)
     if known["log"] != name:
@@ -124,6 +121,10 @@ class _Reading:
             case events.TrainingDone():
                 yield f"alone/accuracy/seed {event.seed}", event.accuracy, event.step
                 yield f"alone/loss/seed {event.seed}", event.loss, event.step
+            case events.Validated():
+                step = self.offsets.get(event.phase, 0) + event.step
+                yield f"held out/{event.what}/accuracy", event.accuracy, step
+                yield f"held out/{event.what}/loss", event.loss, step
             case events.SubnetEvaluated():
                 yield "scoring/accuracy", event.correct / max(1, event.images), event.done
             case events.BatchScored():

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError, KitError
-from kit.files import read_json, stamp, storage_errors
-from kit.run_dir import RunDirectory
+from kit.files import stamp, storage_errors
+from kit.run_dir import RunDirectory, kind_of
 from kit.submission import layout
 from kit.submission.archive import Archive
 from kit.submission.readiness import missing_step
@@ -132,7 +132,7 @@ def read_archive(path: Path, version: tuple[int, int]) -> ArchiveFile:
 def what_is_missing(run: RunDirectory, state: RunState) -> str:
     """Why no archive can be built of a run yet; empty when one can be tried."""
     try:
-        kind = read_json(run.resolved, kind=str)["kind"]
+        kind = kind_of(run)
     except KitError as error:
         return str(error)
     if kind != "recipe":

@@ -5,17 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from kit.errors import InputError, StorageError, some
 from kit.recipe import load_recipe
-from kit.search_space import RESNET48, SearchSpace
+from kit.search_space import RESNET48, Architecture, SearchSpace
 from kit.supernet.elastic import ElasticResNet
 from kit.supernet.few_shot import FewShotSupernet
 from kit.supernet.nesting import Note, silent
+from kit.supernet.subnet import build_subnet
 from kit.supernet.tensor_files import WeightsFile, WeightsFormat, format_of, read_weights_file, write_weights_file
 
-__all__ = ["export_weights", "format_of", "load_supernet", "load_weights", "save_weights", "sse34_cells"]
+__all__ = [
+    "export_weights",
+    "format_of",
+    "load_subnet",
+    "load_supernet",
+    "load_weights",
+    "noted_subnet",
+    "save_weights",
+    "sse34_cells",
+]
 
 FORMAT_VERSION = 1
 DEFAULT_CLASSES = 1000
@@ -71,6 +82,33 @@ def load_supernet(
     net = FewShotSupernet(members, cells) if count else members[0]
     _fill(net, content.tensors, path)
     return net
+
+
+def noted_subnet(path: Path | str) -> dict[str, Any] | None:
+    """What a file says of the single network that it holds; None for a supernet's, and for files of other tools."""
+    path = Path(path)
+    if path.suffix != f".{WeightsFormat.SAFETENSORS}":
+        return None
+    noted = read_weights_file(path).metadata.get("subnet")
+    return noted if isinstance(noted, dict) else None
+
+
+def load_subnet(path: Path | str, *, sha256: str | None = None) -> tuple[ResNet, Architecture, SearchSpace]:
+    """A network that was trained alone, with its architecture and the space of its code.
+
+    Raises as `load_weights` does, `InputError` for a file of something else.
+    """
+    path = Path(path)
+    content = read_weights_file(path, sha256=sha256)
+    noted = content.metadata.get("subnet")
+    if not isinstance(noted, dict) or not isinstance(noted.get("code"), str):
+        raise InputError(f"{path} does not hold a network that was trained alone", hint="`kit run alone` writes such files")
+    space = _parse_space(path, noted.get("space"))
+    architecture = space.parse(noted["code"])
+    classes = content.metadata.get("num_classes", DEFAULT_CLASSES)
+    net = build_subnet(architecture, space, classes, generator=torch.Generator())
+    _fill(net, content.tensors, path)
+    return net.eval(), architecture, space
 
 
 def save_weights(net: nn.Module, path: Path | str, *, extra: Mapping[str, Any] | None = None) -> None:

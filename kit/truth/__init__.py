@@ -1,6 +1,6 @@
 """Truth: accuracies of architectures trained alone. Training of supernets never imports this package."""
 
 from kit.truth.parallel import Unit, train_units
-from kit.truth.standalone import StandaloneScore, train_alone
+from kit.truth.standalone import StandaloneScore, StandaloneTraining, train_alone
 
-__all__ = ["StandaloneScore", "Unit", "train_alone", "train_units"]
+__all__ = ["StandaloneScore", "StandaloneTraining", "Unit", "train_alone", "train_units"]

@@ -11,11 +11,13 @@ from torch.nn import functional as F
 from kit.data import Batch, Data, normalize
 from kit.errors import TrainingStoppedError
 from kit.randomness import derive_seed
-from kit.recipe import Profile
-from kit.recipe.profile import TruthSettings
+from kit.recipe import OptimizerSettings, Profile
 from kit.search_space import Architecture
 from kit.supernet import build_subnet
+from kit.training.optimization import GroupedSGD
 from kit.truth.stacked import Stack
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +28,110 @@ class StandaloneScore:
     loss: float
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step: its learning rate, and the mean cross-entropy of each seed's batch."""
+
+    learning_rate: float
+    losses: tuple[float, ...]
+
+
+class StandaloneTraining:
+    """One architecture trained by the profile's `[truth]` settings, once for each seed, as one `Stack`.
+
+    A seed decides initial weights (unless `networks` brings them) and order of images; two architectures with one seed see
+    the same images. Several seeds together are the same trainings as one after another, up to rounding.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        profile: Profile,
+        data: Data,
+        seeds: Sequence[int],
+        *,
+        networks: Sequence[ResNet] | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self.architecture = architecture
+        self.profile = profile
+        self.data = data
+        self.seeds = seeds
+        self.device = device
+        networks = networks or [_fresh(architecture, profile, data, seed) for seed in seeds]
+        self.network = Stack([network.to(device) for network in networks]).train()
+        settings = profile.truth
+        optimizer = OptimizerSettings(momentum=settings.momentum, weight_decay=settings.weight_decay)
+        self.optimizer = GroupedSGD(self.network, optimizer)
+        self.steps_per_epoch = max(1, data.train_size // settings.batch_size)
+        self.steps = self.steps_per_epoch * settings.epochs
+        self.step = 0
+        """How many are done. Who restores network and optimizer sets it, and the rest is the same bit for bit."""
+
+    def run(self) -> Iterator[Step]:
+        """Train from `step` to the end. Raises `TrainingStoppedError`, before the optimizer's step, where it diverges."""
+        settings = self.profile.truth
+        warmup = round(self.steps_per_epoch * settings.warmup_epochs)
+        while self.step < self.steps:
+            for batches in zip(*map(self._rest_of_epoch, self.seeds), strict=True):
+                rate = settings.learning_rate * warmup_cosine(self.step, self.steps, warmup)
+                self.optimizer.prepare(rate)
+                logits = self.network([normalize(batch.images, self.data, device=self.device) for batch in batches])
+                losses = torch.stack(
+                    [
+                        F.cross_entropy(each, batch.labels.to(self.device))
+                        for each, batch in zip(logits, batches, strict=True)
+                    ]
+                )
+                self._require_finite(losses.tolist(), f"has at step {self.step + 1}")
+                losses.sum().backward()
+                self.optimizer.step()
+                self.step += 1
+                yield Step(rate, tuple(losses.tolist()))
+
+    def _require_finite(self, losses: Sequence[float], when: str) -> None:
+        if not all(map(math.isfinite, losses)):
+            raise TrainingStoppedError(
+                f"{self.architecture} trained alone {when} the losses {losses}",
+                hint="lower truth.learning_rate in the profile",
+            )
+
+    def _rest_of_epoch(self, seed: int) -> Iterator[Batch]:
+        epoch, start = divmod(self.step, self.steps_per_epoch)
+        return self.data.train_batches(
+            seed=derive_seed(seed, "truth", "order"),
+            epoch=epoch,
+            batch_size=self.profile.truth.batch_size,
+            start=start,
+            steps=self.steps_per_epoch,
+        )
+
+    @torch.no_grad()
+    def score(self) -> tuple[StandaloneScore, ...]:
+        """Each seed's accuracy and loss on the validation images. Raises `TrainingStoppedError` where it diverged."""
+        network = self.network.eval()
+        correct = torch.zeros(network.count, dtype=torch.int64)
+        losses = torch.zeros(network.count, dtype=torch.float64)
+        for batch in self.data.val_batches(batch_size=self.profile.evaluation.batch_size):
+            images, labels = normalize(batch.images, self.data, device=self.device), batch.labels.to(self.device)
+            for place, logits in enumerate(network([images] * network.count)):
+                correct[place] += (logits.argmax(dim=1) == labels).sum().cpu()
+                losses[place] += float(F.cross_entropy(logits, labels, reduction="sum"))
+        network.train()
+        self._require_finite(losses.tolist(), "ended with")
+        size = self.data.val_size
+        results = zip(correct.tolist(), losses.tolist(), strict=True)
+        return tuple(StandaloneScore(right / size, loss / size) for right, loss in results)
+
+
 def train_alone(
     architecture: Architecture, profile: Profile, data: Data, seeds: Sequence[int]
 ) -> tuple[StandaloneScore, ...]:
-    """Train from scratch by the profile's `[truth]` settings, once for each seed, and score on the validation images.
-
-    A seed decides initial weights and order of images; two architectures with one seed see the same images. Several seeds
-    are trained as one `Stack`: the same trainings up to rounding.
-    """
-    settings = profile.truth
-    network = Stack([_fresh(architecture, profile, data, seed) for seed in seeds]).train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
-    steps_per_epoch = max(1, data.train_size // settings.batch_size)
-    steps = steps_per_epoch * settings.epochs
-    warmup = round(steps_per_epoch * settings.warmup_epochs)
-    step = 0
-    for epoch in range(settings.epochs):
-        for batches in zip(*(_epoch(settings, data, seed, epoch, steps_per_epoch) for seed in seeds), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * warmup_cosine(step, steps, warmup)
-            optimizer.zero_grad(set_to_none=True)
-            logits = network([normalize(batch.images, data) for batch in batches])
-            losses = [F.cross_entropy(each, batch.labels) for each, batch in zip(logits, batches, strict=True)]
-            torch.stack(losses).sum().backward()
-            optimizer.step()
-            step += 1
-    return _score(network, profile, data, architecture)
+    """Train from scratch, see `StandaloneTraining`, and score on the validation images."""
+    training = StandaloneTraining(architecture, profile, data, seeds)
+    for _ in training.run():
+        pass
+    return training.score()
 
 
 def _fresh(architecture: Architecture, profile: Profile, data: Data, seed: int) -> ResNet:
@@ -66,32 +144,8 @@ def _fresh(architecture: Architecture, profile: Profile, data: Data, seed: int) 
     )
 
 
-def _epoch(settings: TruthSettings, data: Data, seed: int, epoch: int, steps: int) -> Iterator[Batch]:
-    order = derive_seed(seed, "truth", "order")
-    return data.train_batches(seed=order, epoch=epoch, batch_size=settings.batch_size, steps=steps)
-
-
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
     """Factor of the learning rate at `step`: linear up to 1 over `warmup` steps, then a half cosine down to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-@torch.no_grad()
-def _score(network: Stack, profile: Profile, data: Data, architecture: Architecture) -> tuple[StandaloneScore, ...]:
-    network.eval()
-    correct = torch.zeros(network.count, dtype=torch.int64)
-    losses = torch.zeros(network.count, dtype=torch.float64)
-    for batch in data.val_batches(batch_size=profile.evaluation.batch_size):
-        images = normalize(batch.images, data)
-        for place, logits in enumerate(network([images] * network.count)):
-            correct[place] += (logits.argmax(dim=1) == batch.labels).sum()
-            losses[place] += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
-    if not losses.isfinite().all():
-        raise TrainingStoppedError(
-            f"{architecture} trained alone ended with the losses {losses.tolist()}",
-            hint="lower truth.learning_rate in the profile",
-        )
-    results = zip(correct.tolist(), losses.tolist(), strict=True)
-    return tuple(StandaloneScore(right / data.val_size, loss / data.val_size) for right, loss in results)

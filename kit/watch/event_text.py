@@ -21,6 +21,9 @@ def describe(event: Event) -> str:
             return f"scored {event.code}: {accuracy:.4f} ({event.done:,} of {event.subnets:,})"
         case events.TrainingDone():
             return f"{event.phase} {event.step + 1:,}: {event.code} seed {event.seed}, accuracy {event.accuracy:.4f}"
+        case events.Validated():
+            what = f"{event.what} {event.code}"
+            return f"{event.phase} step {event.step:,}: {what}, accuracy {event.accuracy:.4f}, loss {event.loss:.4f}"
         case events.BatchScored():
             return f"{event.phase} {event.step:,}: best so far {event.best}: {event.accuracy:.4f}"
         case events.CandidateReplaced():
@@ -60,6 +63,7 @@ def _milestone(event: Event) -> str:
             others = {
                 "truth": f"{event.passes:,} trainings of one architecture each",
                 "evaluation": f"{event.passes:,} sub-networks to score",
+                "alone": f"{len(event.phases)} trainings of one architecture, {event.passes:,} steps",
                 "search": f"{event.passes:,} evaluations, half of them of random search",
                 "ladder": f"{len(event.phases)} runs, {event.passes:,} sub-network passes",
             }

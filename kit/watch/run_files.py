@@ -78,12 +78,17 @@ def read_settings(run: RunDirectory) -> RunSettings:
     inputs = resolved.get("inputs")
     # The data set is an input of the run; the profile's own may have been another.
     data = inputs.get("data") if isinstance(inputs, dict) else None
-    profile = _validated(Profile, {"data": str(data), **resolved["profile"]}, run.resolved)
+    profile = read_profile(resolved["profile"], data, run.resolved)
     return RunSettings(
         profile,
         None if partition is None else _validated(Partition, partition, run.resolved),
         MadeWith.of_run(profile, resolved),
     )
+
+
+def read_profile(settings: Mapping[str, Any], data: object, source: Path) -> Profile:
+    """The profile of a run's `resolved.json`, which does not hold where its data lie. Raises `StorageError`."""
+    return _validated(Profile, {"data": str(data), **settings}, source)
 
 
 def _validated(model: type[M], document: Mapping[str, Any], path: Path) -> M:

@@ -11,6 +11,7 @@ from kit.watch.run_state import EvaluationState, Outcome, PhaseState, RunState
 from kit.watch.series import Series
 
 REMEMBERED = 200
+MOST_VALIDATED = 5000
 SMOOTHING = 0.05
 
 
@@ -54,6 +55,7 @@ class RunFold:
         self._ranks: list[events.RankMeasured] = []
         self._ranks_so_far: deque[events.RankSoFar] = deque(maxlen=REMEMBERED)
         self._replacements: deque[events.CandidateReplaced] = deque(maxlen=REMEMBERED)
+        self._validated: deque[events.Validated] = deque(maxlen=MOST_VALIDATED)
         self._replaced = 0
         self._unknown = 0
         self._elapsed = 0.0
@@ -125,6 +127,7 @@ class RunFold:
             data_share=self._data_share,
             candidates=step.codes[1:] if grouped and step is not None else (),
             replacements=tuple(self._replacements),
+            validated=tuple(self._validated),
             replaced=max(self._replaced, len(self._replacements)),
             started=self._started,
             updated=self._updated,
@@ -138,6 +141,8 @@ class RunFold:
         match event:
             case events.CandidateReplaced():
                 self._replacements.append(event)
+            case events.Validated():
+                self._validated.append(event)
             case events.Note() if event.message.startswith(NO_RANK):
                 self._no_rank = event.message
             case events.RankMeasured():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.events import CandidateReplaced, RankMeasured, RankSoFar
+from kit.events import CandidateReplaced, RankMeasured, RankSoFar, Validated
 from kit.rank_report import Interval, read_figures
 from kit.watch.series import NO_CURVE, Curve
 
@@ -96,6 +96,8 @@ class RunState:
     candidates: tuple[str, ...] = ()
     replacements: tuple[CandidateReplaced, ...] = ()
     replaced: int = 0
+    validated: tuple[Validated, ...] = ()
+    """Sub-networks on held-out images, oldest first."""
     no_rank: str = ""
     """Why it was not ranked, where its log says so."""
     stop_reason: str = ""

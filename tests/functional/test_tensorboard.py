@@ -73,7 +73,7 @@ def test_bad_wishes_are_named(kit, runs, tmp_path, monkeypatch):
     busy = tmp_path / "busy"
     busy.mkdir()
     (busy / "thesis.tex").write_text("")
-    assert "holds other things" in export(kit, runs, busy).err
+    assert "holds thesis.tex, and no export of this run" in export(kit, runs, busy).err
     out = tmp_path / "out"
     assert export(kit, runs, out).code == 0
     log = runs / FASHION / "events.jsonl"

@@ -11,9 +11,13 @@ from typing import Any, Self
 
 from kit.files import close, fsync, storage_errors
 
-LARGEST = 2**53
+MOST = 2**53
 LATEST = 4e9
 """Seconds since 1970, in the year 2096: anything later is damage."""
+
+
+LARGEST, SMALLEST, SAMPLED = "largest", "smallest", "sampled"
+"""Which sub-network of a phase's space a `Validated` is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,8 @@ class TrainingDone(Event):
 class Validated(Event):
     """How one sub-network does after `step` steps of a phase, on images that no step sees.
 
-    `what` says why this one: the `largest`, the `smallest`, a `sampled` one, or that it is trained `alone`.
+    `what` says why this one: the `largest`, the `smallest`, one that was `sampled` (`sampled 1`), or that it is trained
+    `alone`.
     """
 
     phase: str
@@ -270,12 +275,12 @@ def _is_text(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and -1 <= value <= LARGEST
+    return type(value) is int and -1 <= value <= MOST
 
 
 def _is_number(value: object) -> bool:
     # Infinite losses are real news; numbers that do not fit into a float are damage.
-    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+    return type(value) is float or (type(value) is int and abs(value) <= MOST)
 
 
 def _are(check: Callable[[object], bool]) -> Callable[[object], bool]:

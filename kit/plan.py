@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kit.costs import costs, pool_costs
+from kit.events import LARGEST, SAMPLED, SMALLEST
 from kit.methods import Phase, Scope
 from kit.pool import Pool
 from kit.randomness import derive_random
 from kit.recipe import Profile, Recipe
-from kit.search_space import Scale, SearchSpace
+from kit.search_space import Architecture, Scale, SearchSpace
 from kit.strict import identity_of
 
 START = ""
@@ -21,6 +22,7 @@ BACKWARD_FACTOR = 3
 """A training pass costs three forward passes: the backward pass has two products of the forward's size."""
 SAMPLES = 200
 BYTES = 4
+SAMPLES_WATCHED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,16 @@ class PhasePlan:
         return self.phase.passes(self.steps)
 
 
+def watched_architectures(space: SearchSpace) -> dict[str, Architecture]:
+    """Who shows whether a phase has converged: the largest and the smallest it trains, and some that are drawn.
+
+    The same for every phase that trains the same space.
+    """
+    rng = derive_random("watched architectures")
+    drawn = {f"{SAMPLED} {number}": space.sample(rng) for number in range(1, SAMPLES_WATCHED + 1)}
+    return {LARGEST: space.largest, SMALLEST: space.smallest, **drawn}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseCost:
     """Cost of one phase. `subnet_epochs` is epochs x sub-networks a step; `macs` are of all passes, forward and backward."""
@@ -89,6 +101,9 @@ class RunCost:
     subnets: int
     evaluation_macs: float
     evaluation_seconds: float
+    watching_macs: float = 0.0
+    """Of the sub-networks that are tried on held-out images after each phase."""
+    watching_seconds: float = 0.0
     seconds: float
     disk_bytes: int
     measured: dict[str, float]
@@ -230,6 +245,7 @@ class RunPlan:
         evaluation_macs = float(scored * pool_costs(self.pool.codes, self.scale).total_macs)
         # Scoring only goes forward, and one multiply-add takes about as long in either direction.
         evaluation_seconds = evaluation_macs * pace
+        watching_macs = self._watching_macs()
         weights = BYTES * costs(self.scale.space.largest, self.scale).params
         return RunCost(
             run=run,
@@ -242,11 +258,19 @@ class RunPlan:
             subnets=len(self.pool),
             evaluation_macs=evaluation_macs,
             evaluation_seconds=evaluation_seconds,
-            seconds=sum(phase.seconds for phase in phases) + evaluation_seconds,
+            watching_macs=watching_macs,
+            watching_seconds=watching_macs * pace,
+            seconds=sum(phase.seconds for phase in phases) + evaluation_seconds + watching_macs * pace,
             # Phases keep their weights, the run its members, and two checkpoints of weights and momentum exist at times.
             disk_bytes=weights * (len(phases) + len(self.members) + 4),
             measured=measured,
         )
+
+    def _watching_macs(self) -> float:
+        calibration, limit = self.profile.calibration, self.profile.runtime.held_out_images
+        images = calibration.batches * calibration.batch_size + min(limit, self.data.val_images) if limit else 0
+        codes = [each.code for planned in self.phases for each in watched_architectures(planned.space).values()]
+        return float(images * pool_costs(codes, self.scale).total_macs)
 
     def _phase_cost(self, planned: PhasePlan, pace: float, key: str | None, reused: bool) -> PhaseCost:
         phase = planned.phase

@@ -178,6 +178,9 @@ def _print_plan(plan: "RunCost") -> None:
     rows.append(["all phases", "", epochs, steps, "", subnet_epochs, *spent])
     spent = ("", short_number(plan.evaluation_macs), duration(plan.evaluation_seconds))
     rows.append(["scoring", f"{plan.subnets:,} subnets", "", "", "", "", *spent])
+    if plan.watching_macs:
+        spent = ("", short_number(plan.watching_macs), duration(plan.watching_seconds))
+        rows.append(["held-out checks", "after each phase", "", "", "", "", *spent])
     columns = ["phase", "method", "epochs", "steps", "paths", "subnet epochs", "passes", "multiply-adds", "time"]
     print_table(columns, rows, title=f"{plan.recipe} on {plan.profile}: {plan.run}", right=range(2, 9))
     images = int(plan.measured["images"])

@@ -129,6 +129,9 @@ def _add(axes: "Axes", mark: Dots | Line | Interval) -> None:
         axes.add_patch(PathPatch(path, fill=False, edgecolor=mark.colour, **style))
     elif isinstance(mark, Line):
         axes.plot(*zip(*mark.points, strict=True), color=mark.colour, linewidth=mark.width)
+        if mark.label:
+            place, offset = mark.points[-1], (0, 7)
+            axes.annotate(mark.label, place, offset, textcoords="offset points", color=mark.colour, ha="right")
     else:
         _add(axes, Line(mark.points, mark.colour, 2))
         _add(axes, Dots(mark.points[1:2], mark.colour, 5, 1))

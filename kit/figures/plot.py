@@ -27,11 +27,12 @@ class Dots:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line through points, in their order."""
+    """A line through points, in their order, with its name where it ends."""
 
     points: tuple[Point, ...]
     colour: str = BLUE
     width: float = 1.8
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

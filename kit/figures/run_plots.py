@@ -58,6 +58,19 @@ def rank_plot(report: RankReport) -> Plot:
     )
 
 
+def held_out_plot(phases: Sequence[str], curves: Mapping[str, Sequence[Point]]) -> Plot:
+    """A curve by name, with a point for every phase."""
+    marks: list[Line | Dots] = []
+    for number, (name, points) in enumerate(curves.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        marks += [Line(tuple(points), colour, label=name), Dots(tuple(points), colour, 3.2, 1)]
+    letters = max(3, LETTERS // len(phases))
+    names = [name if len(name) <= letters else f"{name[: letters - 1]}…" for name in phases]
+    ticks = tuple((float(place), name) for place, name in enumerate(names, 1))
+    axes = Axis("phases", (0.5, len(phases) + 0.5), ticks), Axis("mean cross-entropy")
+    return Plot("Loss on held-out images", *axes, tuple(marks))
+
+
 def loss_plot(curves: Mapping[str, Sequence[Point]]) -> Plot:
     """Training loss by phase, the phases side by side; each curve runs from 0 to 1, the share of the phase's steps."""
     marks = tuple(

@@ -1,5 +1,6 @@
 """Training a recipe's phases, each once: a phase that is already there under its key is reused."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,13 +12,14 @@ import torch
 from torch import nn
 
 from kit.errors import InputError, InUseError, StorageError
-from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted, StepDone
+from kit.evaluation import Evaluator, held_out
+from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted, StepDone, Validated
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
 from kit.methods import Phase, load_objective, make_sampler
 from kit.methods.foreign import source_file
 from kit.pipeline.request import ResolvedRun
 from kit.pipeline.run_log import told
-from kit.plan import START, PhasePlan
+from kit.plan import START, PhasePlan, watched_architectures
 from kit.randomness import derive_seed
 from kit.run_dir import phases_folder
 from kit.supernet import ElasticResNet, FewShotSupernet
@@ -27,6 +29,7 @@ from kit.training.objective import Objective, checked
 from kit.training.optimization import scaled_learning_rate
 from kit.training.trainer import Hardware, PhaseSettings, StepRunner, train_phase
 
+HELD_OUT = "held-out.json"
 MANIFEST = "phase.json"
 """Written last: a phase that has it is done."""
 LOOK_AGAIN = 0.5
@@ -94,6 +97,7 @@ class PhaseRunner:
                 CheckpointStore(folder).clear()
             if self.group.share(manifest.exists()):
                 yield PhaseReused(phase=phase.name, key=key, steps=planned.steps, paths_per_step=phase.paths_per_step)
+                yield from self._known(planned, folder)
             else:
                 yield from self._train(planned, identity, folder)
                 if not self.group.share(manifest.exists()):
@@ -162,10 +166,37 @@ class PhaseRunner:
         if self.group.is_first:
             weights = folder / "weights.safetensors"
             save_weights(runner.network, weights)
+            self._watch(planned, runner.network, folder)
             content = {"key": folder.name, "identity": identity, "steps": planned.steps, "loss": loss}
             write_json(folder / MANIFEST, {**content, "sha256": sha256_of_file(weights)})
             store.clear()
         yield PhaseFinished(phase=phase.name, key=folder.name, steps=planned.steps, loss=loss)
+        yield from self._known(planned, folder)
+
+    def _watch(self, planned: PhasePlan, network: nn.Module, folder: Path) -> None:
+        """Keep beside a phase's weights how some of its sub-networks do on held-out images."""
+        profile, limit = self.resolved.profile, self.resolved.profile.runtime.held_out_images
+        if not limit:
+            return
+        assert isinstance(network, ElasticResNet | FewShotSupernet)
+        data, device, seed = self.resolved.data, self.hardware.device, self.resolved.request.seed
+        images = Evaluator(supernet=network, data=data, profile=profile, device=device, seed=seed).images
+        found = {}
+        for what, architecture in watched_architectures(planned.space).items():
+            if isinstance(network, FewShotSupernet) and not any(cell.owns(architecture) for cell in network.cells):
+                continue
+            score = held_out(network, architecture, images, limit)
+            if math.isfinite(score.loss):
+                found[what] = {"code": architecture.code, "accuracy": score.accuracy, "loss": score.loss}
+        write_json(folder / HELD_OUT, {"images": min(limit, data.val_size), "found": found})
+
+    def _known(self, planned: PhasePlan, folder: Path) -> Iterator[Validated]:
+        """What was measured when the phase was done; nothing of phases that older kits trained."""
+        if not self.group.is_first or not (folder / HELD_OUT).exists():
+            return
+        found = read_json(folder / HELD_OUT, found=dict)["found"]
+        for what, score in found.items():
+            yield Validated(phase=planned.name, step=planned.steps, what=what, **score)
 
     def _step_runner(self, planned: PhasePlan) -> StepRunner:
         parent = self.weights[planned.parent]

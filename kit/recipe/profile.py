@@ -101,6 +101,8 @@ class RuntimeSettings(Strict):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     cuda_graphs: bool = False
     """Classify with the prefix tree recorded as a CUDA graph."""
+    held_out_images: Annotated[int, Field(ge=0)] = 1000
+    """So many validation images show after every phase how its largest, its smallest and some sampled sub-networks do."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     """How long the processes of one run wait for one that is silent."""
 

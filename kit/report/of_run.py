@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError
 from kit.figures.rank_plots import interval_plot, residual_plot
-from kit.figures.run_plots import accuracy_plot, cost_plot, loss_plot, truth_plot
+from kit.figures.run_plots import accuracy_plot, cost_plot, held_out_plot, loss_plot, truth_plot
 from kit.rank_report import RankReport
 from kit.ranking.joining import join
 from kit.ranking.opponents import SUPERNET, label_of
@@ -20,6 +20,7 @@ from kit.recipe import Profile
 from kit.report.page import Page, Picture, Section, Table
 from kit.run_dir import RunDirectory
 from kit.search_space import STAGES
+from kit.watch.convergence import REASONS, phase_checks, warning
 from kit.watch.log_reader import LogReader
 from kit.watch.pool_rows import PoolRows
 from kit.watch.run_files import PoolReader, PoolView
@@ -59,7 +60,7 @@ def report_of_run(
         named["latency"] = dict(zip(view.rows.codes, view.rows.numbers("latency").tolist(), strict=True))
     about = _Run(run, reader.fold.state(), view, view.profile, named)
     settings = read_settings(run)
-    sections = [*_ranking(about), *_scores(about), *_training(about)]
+    sections = [*_ranking(about), *_scores(about), *_training(about), *_convergence(about)]
     data = {} if view.rows is None else {"architectures": list(_architectures(view.rows))}
     return Page(title=f"{settings.recipe} on {settings.profile}", facts=_facts(about), sections=sections, data=data)
 
@@ -192,6 +193,42 @@ def _training(about: _Run) -> Iterator[Section]:
         caption = "Mean cross-entropy of a step's paths. A phase that was there already has no curve."
         pictures.append(Picture(name="training-loss", plot=loss_plot(curves), caption=caption))
     yield Section(title="Training", table=Table(header=header, rows=rows, numbers=range(2, 6)), pictures=pictures)
+
+
+def _convergence(about: _Run) -> Iterator[Section]:
+    checks = phase_checks(about.state.validated)
+    if not checks:
+        return
+    header = ("after", "largest", "smallest", "median sampled", "")
+    rows = [
+        [
+            check.phase,
+            f"{check.largest.loss:.4f} ({check.largest.accuracy:.4f})",
+            f"{check.smallest.loss:.4f} ({check.smallest.accuracy:.4f})",
+            f"{check.median_loss:.4f} ({check.median_accuracy:.4f})",
+            "largest worse than median" if check.largest_is_worse else "",
+        ]
+        for check in checks
+    ]
+    words = [
+        "Loss (and accuracy) of sub-networks of each phase's space on validation images, BN calibrated, when the phase was "
+        "done: the largest, the smallest, the median of those that were sampled. While these still fall, training longer "
+        "helps."
+    ]
+    doubt = warning(checks)
+    words += [f"{doubt[0].upper()}{doubt[1:]}. {REASONS}"] if doubt else []
+    curves = {
+        name: [(float(place), value) for place, value in enumerate(values, 1)]
+        for name, values in {
+            "largest": [check.largest.loss for check in checks],
+            "smallest": [check.smallest.loss for check in checks],
+            "median sampled": [check.median_loss for check in checks],
+        }.items()
+    }
+    plot = held_out_plot([check.phase for check in checks], curves)
+    picture = Picture(name="held-out-loss", plot=plot, caption="A point for each phase, in their order.")
+    table = Table(header=header, rows=rows, numbers=range(1, 4))
+    yield Section(title="Has it converged?", words=words, table=table, pictures=[picture] if len(checks) > 1 else [])
 
 
 def _architectures(rows: PoolRows) -> Iterator[dict[str, object]]:

@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from kit.watch.convergence import phase_checks
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.series import Curve
 
-Kind = Literal["loss", "learning rate", "accuracy"]
-KINDS: tuple[Kind, ...] = ("loss", "learning rate", "accuracy")
+Kind = Literal["loss", "learning rate", "held-out loss", "accuracy"]
+KINDS: tuple[Kind, ...] = ("loss", "learning rate", "held-out loss", "accuracy")
 
 
 @dataclass(frozen=True)
 class PhaseCurve:
-    """The curve of one phase, and where on the x axis it belongs."""
+    """The curve of one phase (of held-out losses: of one kind of sub-network), and where on the x axis it belongs."""
 
     name: str
     curve: Curve
@@ -23,6 +24,8 @@ def phase_curves(state: RunState, kind: Kind, scope: str | None) -> list[PhaseCu
     if kind == "accuracy":
         evaluation = state.evaluation
         return [] if evaluation is None else [PhaseCurve("accuracy", evaluation.accuracies)]
+    if kind == "held-out loss":
+        return _held_out(state)
     if scope is not None:
         return [PhaseCurve(phase.name, _curve(phase, kind)) for phase in state.phases if phase.name == scope]
     curves: list[PhaseCurve] = []
@@ -36,6 +39,23 @@ def phase_curves(state: RunState, kind: Kind, scope: str | None) -> list[PhaseCu
     return curves
 
 
+def _held_out(state: RunState) -> list[PhaseCurve]:
+    """Of the largest, the smallest and the median sub-network, a point at the end of every phase."""
+    ends: dict[str, float] = {}
+    passes = 0
+    for phase in state.phases:
+        passes += round(phase.steps * phase.paths_per_step)
+        ends[phase.name] = passes
+    checks = [check for check in phase_checks(state.validated) if check.phase in ends]
+    xs = tuple(ends[check.phase] for check in checks)
+    losses = {
+        "largest": [check.largest.loss for check in checks],
+        "smallest": [check.smallest.loss for check in checks],
+        "median": [check.median_loss for check in checks],
+    }
+    return [PhaseCurve(name, Curve(xs, tuple(values))) for name, values in losses.items() if values]
+
+
 def joined(curves: list[PhaseCurve]) -> Curve:
     """All curves as one."""
     return Curve(tuple(x for part in curves for x in part.curve.x), tuple(y for part in curves for y in part.curve.y))
@@ -45,7 +65,7 @@ def axis_title(kind: Kind, scope: str | None) -> str:
     """What the x axis counts."""
     if kind == "accuracy":
         return "sub-networks scored"
-    return "passes" if scope is None else f"steps of {scope}"
+    return "passes" if scope is None or kind == "held-out loss" else f"steps of {scope}"
 
 
 def _curve(phase: PhaseState, kind: Kind) -> Curve:

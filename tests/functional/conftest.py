@@ -30,7 +30,7 @@ calibration = { batches = 2, batch_size = 16 }
 evaluation = { batch_size = 32 }
 pool = { size = 60 }
 truth = { architectures = 3, seeds = 2, epochs = 1, batch_size = 50, learning_rate = 0.1 }
-runtime = { threads = 1, checkpoint_seconds = 0.0 }
+runtime = { threads = 1, checkpoint_seconds = 0.0, held_out_images = 0 }
 
 [network]
 base_channels = [3, 4, 5, 6]

@@ -133,17 +133,22 @@ class RunScreen(RunCommands):
             return
         self._drawn, self._drawn_at = what, now
         curves = phase_curves(state, self.kind, self.scope)
-        lines: list[Line | Points] = [Line("", part.curve, COLOURS[index % 2]) for index, part in enumerate(curves)]
+        named = self.kind == "held-out loss"
+        colours = len(COLOURS) if named else 2
+        lines: list[Line | Points] = [
+            Line(part.name if named else "", part.curve, COLOURS[index % colours]) for index, part in enumerate(curves)
+        ]
         if self.kind == "accuracy":
             lines = [Points("", part.curve, marker="•") for part in curves]
         self.query_one("#run-curve", CurveView).show(lines, log=self.log_scale)
-        scope = f" of {clean(self.scope)}" if self.scope is not None and self.kind != "accuracy" else ""
+        of_all = self.kind in ("accuracy", "held-out loss")
+        scope = f" of {clean(self.scope)}" if self.scope is not None and not of_all else ""
         scale = ", logarithmic" if self.log_scale else ""
         over = f" over {axis_title(self.kind, self.scope)}"
         self.query_one("#run-curve-title", Static).update(clean(f"{self.kind}{scope}{over}{scale}"), layout=False)
 
     def action_next_curve(self) -> None:
-        """Loss, learning rate, accuracy."""
+        """Loss, learning rate, held-out loss, accuracy."""
         self.kind = following(KINDS, self.kind)
         self._show_curve(self.app.reading.state)
 

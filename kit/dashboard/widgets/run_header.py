@@ -3,6 +3,7 @@
 from textual.content import Content
 
 from kit.dashboard.widgets.parts import PHASE_MARKS, PHASE_STYLES, STATUS_MARKS, STATUS_STYLES, Part, bar
+from kit.watch.convergence import phase_checks, warning
 from kit.watch.event_text import clock
 from kit.watch.log_reader import Reading
 from kit.watch.run_state import PhaseState, PhaseStatus, RunState
@@ -52,6 +53,8 @@ def _what(reading: Reading) -> list[Part]:
         parts += [SEPARATOR, "scoring ", (f"{scoring.done:,} of {scoring.subnets:,}", "bold")]
     elif state.current is not None and state.current.status == "running":
         parts += [SEPARATOR, *_where(state.current)]
+    if doubt := warning(phase_checks(state.validated)):
+        parts += [SEPARATOR, (clean(doubt), "$text-warning")]
     if state.stop_reason:
         parts += [SEPARATOR, (clean(state.stop_reason), "$text-warning")]
     if not state.complete:

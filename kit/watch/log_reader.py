@@ -26,7 +26,8 @@ LONG = 8 << 20
 """Bytes from which on a log is long: it is read through when the screen has been painted."""
 MAX_LINE = 8 << 20
 KEPT_LINES = 1000
-KEPT_BYTES = 4096
+KEPT_BYTES = 1 << 16
+"""Of a line: more than the report of a rank with many opponents takes."""
 INTERVAL = 1.0
 HEAD_START = 1.0
 """Seconds that the screen gets to paint itself before a long log is read through."""

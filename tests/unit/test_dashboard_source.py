@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import StorageError
-from kit.events import EventLog, Note, RunFinished, RunStarted, StepDone, from_line, to_line
+from kit.events import EventLog, Note, RankMeasured, RunFinished, RunStarted, StepDone, from_line, to_line
 from kit.run_dir import RunDirectory
 from kit.watch.event_text import clock, describe, report_value
 from kit.watch.liveness import Liveness, check_may_signal, holder
@@ -403,3 +403,15 @@ def test_reports_without_a_number_have_none(report: dict) -> None:
 
 def test_states_compare_by_value() -> None:
     assert RunState() == RunState()
+
+
+def test_the_longest_event_that_is_written_is_kept_whole(tmp_path: Path) -> None:
+    """A rank with many opponents: cut lines could not be read again by who shows them."""
+    report = {f"opponent {number}": {"value": 0.123456789012345, "low": -0.5, "high": 0.5} for number in range(200)}
+    event = RankMeasured(truth="nano.json", report=report)
+    with EventLog(tmp_path / "events.jsonl") as log:
+        log.append(event)
+    reader = LogReader(tmp_path / "events.jsonl")
+    reader.catch_up()
+    [line] = reader.lines
+    assert len(line) > 10_000 and from_line(line) == event

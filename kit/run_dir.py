@@ -19,7 +19,7 @@ from kit.results import EVALUATIONS
 
 PACKAGES = (
     "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic",
-    "onnx", "onnxscript", "onnxruntime",
+    "onnx", "onnxruntime",
 )  # fmt: skip
 
 DEFAULT_RUNS = Path("runs")

@@ -8,18 +8,18 @@ import copy
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
-from onnx import ModelProto, NodeProto, helper, shape_inference
-from timm.models.resnet import ResNet
+from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
+from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kit import __version__
-from kit.costs import layers
+from kit.costs import IN_CHANNELS, layers
 from kit.errors import StorageError
 from kit.search_space import Architecture, Scale
 from kit.submission.onnx_file import BATCH, INPUT, OUTPUT
@@ -31,34 +31,95 @@ OPSET = 18
 IR_VERSION = 10
 PARITY_BATCHES = (1, 7)
 TOLERANCE = 1e-4
-EXPORT_BATCH = 2  # 0 and 1 are special to torch.export
 
 
 def export_onnx(network: ResNet, *, resolution: int, metadata: Mapping[str, str]) -> bytes:
     """The bytes of an ONNX file of a calibrated network on the CPU; equal weights and metadata give equal bytes."""
-    example = torch.zeros(EXPORT_BATCH, 3, resolution, resolution)
-    program = torch.onnx.export(
-        fold_batch_norms(network),
-        (example,),
-        dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    )
-    assert program is not None
-    model = _bare(program.model_proto)
+    model = write_graph(fold_batch_norms(network), resolution=resolution, num_classes=network.num_classes)
     helper.set_model_props(model, dict(sorted(metadata.items())))
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
-def fold_batch_norms(network: ResNet) -> nn.Module:
+def write_graph(folded: Any, *, resolution: int, num_classes: int, batch: int | str = BATCH) -> ModelProto:
+    """The graph of a timm `ResNet` of basic blocks without BN, under timm's names; kernels, strides and pads are its own."""
+    graph = Graph()
+    x = graph.stem(folded.conv1, folded.maxpool, INPUT)
+    for name, module in folded.named_modules():
+        if isinstance(module, BasicBlock):
+            x = graph.block(name, module, x)
+    graph.head(folded.fc, x)
+    return graph.model([batch, IN_CHANNELS, resolution, resolution], [batch, num_classes])
+
+
+class Graph:
+    """An ONNX graph that grows by parts of a network: a method takes the name of what goes in, and gives its result's."""
+
+    def __init__(self) -> None:
+        self._nodes: list[NodeProto] = []
+        self._weights: list[TensorProto] = []
+        self._numbers: Counter[str] = Counter()
+
+    def stem(self, conv: Any, pool: Any, x: str) -> str:
+        """The first convolution, and the pool behind it if there is one."""
+        x = self._op("Relu", self._conv("conv1", conv, x))
+        if not isinstance(pool, nn.MaxPool2d):
+            return x
+        return self._op("MaxPool", x, **_window(pool))
+
+    def block(self, name: str, block: Any, x: str) -> str:
+        """A basic block."""
+        inner = self._op("Relu", self._conv(f"{name}.conv1", block.conv1, x))
+        inner = self._conv(f"{name}.conv2", block.conv2, inner)
+        shortcut = x if block.downsample is None else self._conv(f"{name}.downsample.0", block.downsample[0], x)
+        return self._op("Relu", self._op("Add", inner, shortcut))
+
+    def head(self, linear: Any, x: str) -> str:
+        """The mean over the pixels, and the linear layer."""
+        x = self._op("Flatten", self._op("GlobalAveragePool", x))
+        return self._op("Gemm", x, *self._parameters("fc", linear), transB=1)
+
+    def model(self, given: Sequence[int | str], result: Sequence[int | str]) -> ModelProto:
+        """All of it, with these shapes of input and output."""
+        self._nodes[-1].output[0] = OUTPUT
+        images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, given)
+        logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, result)
+        graph = helper.make_graph(self._nodes, "resnet48_subnet", [images], [logits], self._weights)
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(
+            graph, producer_name="kit", producer_version=__version__, ir_version=IR_VERSION, opset_imports=opsets
+        )
+
+    def _conv(self, name: str, conv: Any, x: str) -> str:
+        return self._op("Conv", x, *self._parameters(name, conv), **_window(conv))
+
+    def _op(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        self._numbers[operator] += 1
+        name = f"{operator.lower()}.{self._numbers[operator]}"
+        self._nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def _parameters(self, name: str, layer: Any) -> list[str]:
+        names = [f"{name}.weight", f"{name}.bias"]
+        for each, values in zip(names, (layer.weight, layer.bias), strict=True):
+            tensor = onnx.TensorProto(name=each, data_type=TensorProto.FLOAT, dims=values.shape)
+            tensor.raw_data = values.detach().numpy().astype("<f4").tobytes()
+            self._weights.append(tensor)
+        return names
+
+
+def _window(layer: Any) -> dict[str, list[int]]:
+    """Kernel, strides and pads of a convolution or a pool; torch's are a number or a pair."""
+    kernel, stride, padding = (
+        [value] * 2 if isinstance(value, int) else list(value) for value in (layer.kernel_size, layer.stride, layer.padding)
+    )
+    return {"kernel_shape": kernel, "pads": [*padding, *padding], "strides": stride}
+
+
+def fold_batch_norms(network: nn.Module) -> Any:
     """A copy in eval mode whose convolutions have taken in the BN layers behind them."""
-    folded: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
+    folded = copy.deepcopy(network).eval().requires_grad_(False)
     for name, module in list(folded.named_modules()):
         bn = getattr(module, "bn1", None)
         if isinstance(bn, nn.BatchNorm2d):
@@ -144,49 +205,6 @@ def _fold(owner: nn.Module, conv_name: str, bn_name: str) -> None:
     conv, bn = getattr(owner, conv_name).double(), getattr(owner, bn_name).double()
     setattr(owner, conv_name, fuse_conv_bn_eval(conv, bn).float())
     setattr(owner, bn_name, nn.Identity())
-
-
-def _bare(exported: ModelProto) -> ModelProto:
-    """The same graph without what the exporter notes about itself and this machine, and with names of our own.
-
-    Nodes carry stack traces with absolute paths, and names with counters that depend on torch's version.
-    """
-    graph = exported.graph
-    assert not exported.functions and [value.name for value in graph.input] == [INPUT]
-    names = {INPUT: INPUT, OUTPUT: OUTPUT}
-    numbers: Counter[str] = Counter()
-    for initializer in graph.initializer:
-        known = initializer.name.endswith((".weight", ".bias"))
-        names[initializer.name] = initializer.name if known else f"constant.{numbers['constant']}"
-        numbers["constant"] += not known
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        numbers[node.op_type] += 1
-        label = f"{node.op_type.lower()}.{numbers[node.op_type]}"
-        for place, output in enumerate(node.output):
-            names.setdefault(output, f"{label}.{place}" if place else label)
-        bare = helper.make_node(
-            node.op_type, [names[i] if i else "" for i in node.input], [names[o] for o in node.output], label
-        )
-        bare.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
-        nodes.append(bare)
-    constants = []
-    for initializer in graph.initializer:
-        constant = onnx.TensorProto()
-        constant.name, constant.data_type = names[initializer.name], initializer.data_type
-        constant.dims.extend(initializer.dims)
-        constant.raw_data = onnx.numpy_helper.to_array(initializer).tobytes()
-        constants.append(constant)
-    (given,), (result,) = graph.input, graph.output
-    described = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [BATCH, *(d.dim_value for d in shape.dim[1:])])
-        for name, shape in ((INPUT, given.type.tensor_type.shape), (OUTPUT, result.type.tensor_type.shape))
-    ]
-    renamed = helper.make_graph(nodes, "resnet48_subnet", described[:1], described[1:], constants)
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(
-        renamed, producer_name="kit", producer_version=__version__, ir_version=IR_VERSION, opset_imports=opsets
-    )
 
 
 def _macs(model: ModelProto) -> int:

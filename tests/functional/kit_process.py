@@ -40,7 +40,6 @@ WARM = (
     "kit.pipeline.truth_run",
     "matplotlib.figure",
     "networkx",
-    "onnxscript",
     "rich.console",
     "sklearn.datasets",
 )

@@ -1,0 +1,81 @@
+"""The tutorial is true: its commands run, in order, on a small folder of images, and print what the page says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROFILE
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "tutorial.md"
+CLASSES, TRAIN, VAL, SIZE = 3, 16, 6, 20
+FENCE = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder as ImageNet's, three classes that differ in colour."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", TRAIN), ("val", VAL)):
+        for label in range(CLASSES):
+            folder = tmp_path / "images" / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 120, size=(SIZE, SIZE, 3), dtype=np.uint8)
+                pixels[..., label] += 100
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """The tests' small profile under the name of the real one, for images of a folder."""
+    text = PROFILE.replace('name = "tiny"', 'name = "imagenet"').replace("num_classes = 10", f"num_classes = {CLASSES}")
+    text = text.replace("resolution = 8", "resolution = 16").replace(
+        "train = 200, validation = 60", "train = 0, validation = 0"
+    )
+    text = (
+        text.replace("size = 60", "size = 200")
+        .replace("batch_size = 50", "batch_size = 16")
+        .replace("steps_per_epoch = 2", "steps_per_epoch = 1")
+    )
+    path = tmp_path / "small.toml"
+    path.write_text(text.replace('"shift"', '"crop-flip"').replace("held_out_images = 0", "held_out_images = 18"))
+    return path
+
+
+def looks_like(wanted, found):
+    """Whether a printed line is what the page shows, spaces and rules apart; `...` stands for anything."""
+    parts = [re.escape(part.strip()) for part in wanted.split("...")]
+    return re.search(".*".join(parts), re.sub(r"\s+", " ", found)) is not None
+
+
+@pytest.mark.slow
+def test_its_commands_run_and_print_what_it_says(images, profile, tmp_path):
+    blocks = FENCE.findall(PAGE.read_text())
+    _, names = blocks.pop(0)
+    assert names == "DATA=folder:/data/imagenet\nPROFILE=imagenet\nRUN=full-imagenet-s0\n"
+    ours = names.replace("/data/imagenet", str(images)).replace("PROFILE=imagenet", f"PROFILE={profile}")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(ROOT), "KIT_DATA_CACHE": "off"}
+    printed, shown = "", 0
+    for language, block in blocks:
+        if language == "sh":
+            # A truth lies under the profile's name, not under its file's.
+            script = ours + block.replace("truth-$PROFILE", "truth-imagenet")
+            done = subprocess.run(
+                ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+            printed = done.stdout
+            continue
+        lines = iter(printed.splitlines())
+        for wanted in block.splitlines():
+            assert any(looks_like(wanted, found) for found in lines), f"{wanted!r} is not in (the rest of)\n{printed}"
+            shown += 1
+    assert shown > 20 and (tmp_path / "winner" / "model.safetensors").exists()

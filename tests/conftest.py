@@ -1,7 +1,10 @@
 """What all tests share: the project's folder, and property tests that draw the same examples on every machine."""
 
+import pickle
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,21 +14,34 @@ settings.register_profile("kit", deadline=None, derandomize=True)
 settings.load_profile("kit")
 
 
-# Two workers take whole files, so the longest come first, and the last ones to end are short.
+# Workers take whole files, so the longest come first, and the last ones to end are short.
 LONGEST = (
-    "test_dashboard_app",
+    "test_submission_tampering",
     "test_processes",
+    "test_faults",
+    "test_dashboard_app",
     "test_submission_build",
     "test_terminal_gone",
-    "test_dashboard_screens",
-    "test_dashboard_submission",
+    "test_truth_run",
     "test_dashboard_processes",
+    "test_dashboard_submission",
     "test_run_recipe",
+    "test_sweep",
+    "test_ladder",
+    "test_submission_archive",
+    "test_tutorial",
+    "test_run_alone",
+    "test_rival_recipes",
+    "test_submission_size",
+    "test_cli_benchmark",
+    "test_device",
+    "test_search",
+    "test_foreign_method",
+    "test_dashboard_recipes",
     "test_dashboard_rank",
     "test_dashboard_architectures",
-    "test_dashboard_recipes",
-    "test_truth_run",
-    "test_sweep",
+    "test_dashboard_screens",
+    "test_latency_command",
 )
 
 
@@ -55,3 +71,30 @@ def public_pool_path(checkout: Path) -> Path:
     if not path.exists():
         pytest.skip(f"the public pool is not at {path}")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered() -> Iterator[None]:
+    """Hundreds of archives here have the same predictions and pictures: what is computed of them is computed once.
+
+    Both are functions of what they are given, and are tested where they are made.
+    """
+    from kit.ranking import joining
+    from kit.submission.checks import origin
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joining, "rank_correlation", _remembered(joining.rank_correlation))
+        patch.setattr(origin, "draw", _remembered(origin.draw))
+        yield
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[bytes, Any] = {}
+
+    def ask(*arguments: Any, **named: Any) -> Any:
+        key = pickle.dumps((arguments, named))
+        if key not in known:
+            known[key] = function(*arguments, **named)
+        return known[key]
+
+    return ask

@@ -14,13 +14,14 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fuzz bench
+.PHONY: help demo test check fuzz bench docs
 
 help:
 	@echo "make demo    run the whole method on the embedded data: how well it ranks, and a checked archive of it"
 	@echo "make test    run all tests"
 	@echo "make check   lint, formatting, types, import rules, and that tests are collected alike twice"
 	@echo "make bench   run every recipe on the truths again, for hours (ROWS=docs/results: only what is not there yet)"
+	@echo "make docs    these pages as a site in site/, which opens without a network"
 	@echo "make fuzz    bad values at every command and option, for ten minutes (SEED=N: other ones)"
 
 demo: $(INSTALLED)
@@ -46,6 +47,10 @@ bench: $(INSTALLED)
 	  ladder="$(BIN)/kit run ladder --profile $$profile --recipes all --seeds $(SEEDS) --rows $(ROWS)/ladder-$$profile"; \
 	  $$ladder --dry-run && $$ladder && $(BIN)/kit report ladder-$$profile --out $(ROWS)/report-$$profile || exit 1; \
 	done
+
+docs: $(INSTALLED_DEV)
+	$(BIN)/mkdocs build --clean
+	@echo "open site/index.html"
 
 fuzz: $(INSTALLED_DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seed $(or $(SEED),0)

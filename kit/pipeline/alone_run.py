@@ -156,8 +156,15 @@ class AloneRun:
             claim_folder(run.path, OWN.__contains__, "training")
         write_environment(run.environment, describe_compute())
         inherited = {} if self.inherited is None else {"run": self.inherited["path"]}
-        inputs = {"data": absolute_spec(self.request.data or self.profile.data), **inherited}
+        inputs = {"data": absolute_spec(self._spec()), **inherited}
         write_json(run.resolved, {**self.settings, "seed": 0, "kit": __version__, "inputs": inputs})
+
+    def _spec(self) -> str:
+        """Where the images lie that are trained on."""
+        if self.request.data is None and self.request.profile is None and self.inherited is not None:
+            known = RunDirectory(Path(self.inherited["path"])).resolved
+            return str(read_json(known, inputs=dict)["inputs"]["data"])
+        return self.request.data or self.profile.data
 
     def _work(self) -> Iterator[Event]:
         run = self.directory

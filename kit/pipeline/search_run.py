@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import __version__
-from kit.costs import pareto_front, pool_costs
+from kit.costs import costs, pareto_front, pool_costs
 from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted
@@ -155,7 +155,7 @@ class SearchRun:
         known = {code: correct / images for code, (correct, images) in self.results.read().items()}
         key = content_key(self.settings)
         for name, searcher in self.searchers.items():
-            asked = self.asked.setdefault(name, [])
+            asked, best = self.asked.setdefault(name, []), None
             steps = self.request.evaluations
             yield PhaseStarted(
                 phase=name, key=key, method=name, epochs=0, steps=steps, first_step=0, subspace=self.space.describe()
@@ -166,7 +166,7 @@ class SearchRun:
                 self._score(batch, known)
                 searcher.tell({architecture: self.scores[architecture.code] for architecture in batch})
                 asked += batch
-                best = max(asked, key=lambda each: self.scores[each.code])
+                best = max(batch if best is None else [best, *batch], key=self._worth)
                 yield BatchScored(
                     phase=name,
                     step=len(asked),
@@ -177,6 +177,10 @@ class SearchRun:
                 )
             yield PhaseFinished(phase=name, key=key, steps=steps, loss=0.0)
         write_json(self.directory.path / RESULT, self._result())
+
+    def _worth(self, architecture: Architecture) -> tuple[float, int]:
+        """Of equals the cheaper one is better."""
+        return self.scores[architecture.code], -costs(architecture, self.evaluator.scale).macs
 
     def _score(self, batch: list[Architecture], known: dict[str, float]) -> None:
         missing = [each for each in dict.fromkeys(batch) if each.code not in known]

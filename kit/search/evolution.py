@@ -3,6 +3,7 @@
 Everything drawn is a function of seed, purpose and number, so a search whose scores are kept is repeated, not restored.
 """
 
+import random
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from kit.search_space import Architecture, SearchSpace
 
 TRIES = 2000
 """Draws until one that keeps to the limits; then the way from the smallest architecture upwards is taken."""
+PROBES = 500
+"""Draws that tell whether chance can find anything inside the limits."""
 Scores = Mapping[Architecture, float]
 
 
@@ -38,10 +41,13 @@ class RandomSearch:
     batch: int
     _asked: int = 0
 
+    def __post_init__(self) -> None:
+        self._draw = Draws(self.space, self.limits, self.seed, "random search")
+
     def ask(self) -> list[Architecture]:
         numbers = range(self._asked, self._asked + self.batch)
         self._asked += self.batch
-        return [draw_within(self.space, self.limits, self.seed, "random search", number) for number in numbers]
+        return list(map(self._draw, numbers))
 
     def tell(self, scores: Scores) -> None:
         """Nothing is learnt."""
@@ -63,6 +69,9 @@ class Evolution:
     _members: deque[tuple[Architecture, float]] = field(default_factory=deque)
     _asked: int = 0
 
+    def __post_init__(self) -> None:
+        self._draw = Draws(self.space, self.limits, self.seed, "first population")
+
     def ask(self) -> list[Architecture]:
         numbers = range(self._asked, self._asked + self.batch)
         self._asked += self.batch
@@ -76,10 +85,10 @@ class Evolution:
 
     def _child(self, number: int) -> Architecture:
         if len(self._members) < self.population:
-            return draw_within(self.space, self.limits, self.seed, "first population", number)
+            return self._draw(number)
         rng = derive_random("evolution", self.seed, number)
         # The sample comes in random order, so chance decides between equals.
-        parent, _ = max(reversed(rng.sample(list(self._members), self.sample)), key=lambda member: member[1])
+        parent, _ = max(rng.sample(list(self._members), self.sample), key=lambda member: member[1])
         for _ in range(TRIES):
             child = self.space.mutate(parent, rng)
             if self.limits.allow(child):
@@ -87,24 +96,37 @@ class Evolution:
         return parent
 
 
-def draw_within(space: SearchSpace, limits: Limits, seed: int, purpose: str, number: int) -> Architecture:
-    """The draw with this number that keeps to the limits, uniform if any of the first draws does.
+class Draws:
+    """Architectures that keep to limits, by number: uniform where chance finds any.
 
     Where the limits leave too little for that, the smallest architecture is mutated as long as its children keep to them.
     """
-    rng = derive_random(purpose, seed, number)
-    for _ in range(TRIES):
-        drawn = space.sample(rng)
-        if limits.allow(drawn):
-            return drawn
-    grown = space.smallest
-    for _ in range(TRIES // 10):
-        try:
-            child = space.mutate(grown, rng)
-        except InputError:  # the space has one architecture only
-            break
-        grown = child if limits.allow(child) else grown
-    return grown
+
+    def __init__(self, space: SearchSpace, limits: Limits, seed: int, purpose: str) -> None:
+        self.space = space
+        self.limits = limits
+        self.seed = seed
+        self.purpose = purpose
+        rng = derive_random("probes of limits")
+        self._tries = TRIES if any(limits.allow(space.sample(rng)) for _ in range(PROBES)) else 0
+
+    def __call__(self, number: int) -> Architecture:
+        rng = derive_random(self.purpose, self.seed, number)
+        for _ in range(self._tries):
+            drawn = self.space.sample(rng)
+            if self.limits.allow(drawn):
+                return drawn
+        return self._grown(rng)
+
+    def _grown(self, rng: random.Random) -> Architecture:
+        grown = self.space.smallest
+        for _ in range(TRIES // 10):
+            try:
+                child = self.space.mutate(grown, rng)
+            except InputError:  # the space has one architecture only
+                break
+            grown = child if self.limits.allow(child) else grown
+        return grown
 
 
 def batches(searcher: Searcher, evaluations: int) -> Iterator[list[Architecture]]:

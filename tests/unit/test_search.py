@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kit.costs import costs
 from kit.errors import InputError
-from kit.search.evolution import Evolution, RandomSearch, batches, draw_within
+from kit.search.evolution import Draws, Evolution, RandomSearch, batches
 from kit.search.limits import Limits
 from kit.search_space import PUBLISHED, SLOTS, Scale
 
@@ -53,7 +53,7 @@ def test_a_space_of_one_has_nothing_near():
     lonely = PUBLISHED.restrict(min_depths=SLOTS, max_digits=(1, 1, 1, 1))
     with pytest.raises(InputError, match="the only architecture"):
         lonely.mutate(lonely.largest, random.Random(0))
-    assert draw_within(lonely, FREE, 0, "x", 0) == lonely.largest
+    assert Draws(lonely, FREE, 0, "x")(0) == lonely.largest
 
 
 @settings(max_examples=15, deadline=None)

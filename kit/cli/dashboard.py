@@ -150,10 +150,10 @@ def _size(text: str | None) -> tuple[int, int]:
 
 
 def _serve(arguments: list[str], port: int) -> None:
-    """A dashboard per browser tab, each a process of its own, for this machine only."""
+    """Check the port before the server does: its own error would be a traceback."""
     import socket
 
-    from textual_serve.server import Server
+    from kit.dashboard.browser import serve
 
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -162,4 +162,4 @@ def _serve(arguments: list[str], port: int) -> None:
         except OSError as error:
             raise StorageError(f"--port {port}: {error.strerror}", hint="choose another one with --port N") from error
     command = [sys.executable, "-c", "from kit.cli.main import main; main()", "dashboard", *arguments]
-    Server(shlex.join(command), host="localhost", port=port, title="kit").serve()
+    serve(shlex.join(command), port)

@@ -3,22 +3,25 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super()
-      this.onmessage = this.onerror = null
       const frame = document.createElement("iframe")
       frame.hidden = true
       document.body.append(frame)
-      this.inside = frame.contentWindow
-      this.inside.answer = data => {
+      const inside = this.inside = frame.contentWindow
+      inside.document.open()
+      inside.document.write("<!doctype html><head></head>")
+      inside.postMessage = data => {
         const event = new MessageEvent("message", { data })
         this.onmessage?.(event)
         this.dispatchEvent(event)
       }
-      const open = "<script>window.postMessage = answer; window.importScripts = (...urls) => Promise.all(urls.map(url => " +
-        "new Promise((done, fail) => document.head.append(Object.assign(document.createElement('script'), " +
-        "{ src: url, onload: done, onerror: fail }))))</" + "script>"
-      this.loaded = new Promise(done => { frame.onload = done })
-      this.inside.document.write("<!doctype html><head>" + open + `<script src="${url}"></` + "script></head>")
-      this.inside.document.close()
+      const load = address => new Promise((done, fail) => {
+        const script = inside.document.createElement("script")
+        Object.assign(script, { src: address, onload: done, onerror: fail })
+        inside.document.head.append(script)
+      })
+      inside.importScripts = (...urls) => Promise.all(urls.map(load))
+      this.loaded = load(url)
+      inside.document.close()
     }
     postMessage(data) {
       this.loaded.then(() => this.inside.dispatchEvent(new MessageEvent("message", { data })))

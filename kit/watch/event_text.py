@@ -78,7 +78,7 @@ def _milestone(event: Event) -> str:
         case events.PhaseReused():
             return f"{event.phase}: there already ({event.key[:12]})"
         case events.PhaseFinished():
-            return f"{event.phase}: done, loss {event.loss:.4f}"
+            return f"{event.phase}: done" + (f", loss {event.loss:.4f}" if event.loss else "")
         case events.EvaluationStarted():
             already = f" ({event.done:,} already)" if event.done else ""
             return (

@@ -23,6 +23,8 @@ def phase_curves(state: RunState, kind: Kind, scope: str | None) -> list[PhaseCu
     """Curves of all phases over the passes of the whole run, or of the phase `scope` over its steps."""
     if kind == "accuracy":
         evaluation = state.evaluation
+        if evaluation is None:
+            return [PhaseCurve(phase.name, phase.found) for phase in state.phases if len(phase.found)]
         return [] if evaluation is None else [PhaseCurve("accuracy", evaluation.accuracies)]
     if kind == "held-out loss":
         return _held_out(state)

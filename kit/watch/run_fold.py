@@ -22,10 +22,12 @@ class _Phase:
     state: PhaseState
     losses: Series = field(default_factory=Series)
     rates: Series = field(default_factory=Series)
+    found: Series = field(default_factory=Series)
 
     def view(self) -> PhaseState:
-        if self.state.losses is not self.losses.curve or self.state.rates is not self.rates.curve:
-            self.change(losses=self.losses.curve, rates=self.rates.curve)
+        curves = {name: getattr(self, name).curve for name in ("losses", "rates", "found")}
+        if any(getattr(self.state, name) is not curve for name, curve in curves.items()):
+            self.change(**curves)
         return self.state
 
     def change(self, **values: object) -> None:
@@ -178,7 +180,7 @@ class RunFold:
             phase.change(status="running", step=event.first_step, **{name: getattr(event, name) for name in names})
             self._seconds_per_step = None
         elif isinstance(event, events.PhaseFinished):
-            phase.change(status="done", key=event.key, steps=event.steps, step=event.steps, loss=_finite(event.loss))
+            phase.change(status="done", key=event.key, steps=event.steps, step=event.steps, loss=_finite(event.loss) or None)
         else:
             status = "done" if phase.state.status == "done" else "reused"
             sizes = {"steps": event.steps, "step": event.steps, "paths_per_step": event.paths_per_step}
@@ -212,7 +214,9 @@ class RunFold:
 
     def _fold_batch(self, event: events.BatchScored) -> None:
         self._phase = event.phase
-        self._of(event.phase).change(status="running", step=event.step)
+        phase = self._of(event.phase)
+        phase.change(status="running", step=event.step, best=(event.best, event.accuracy))
+        phase.found.add(event.step, event.accuracy)
         if event.seconds > 0 and event.evaluations > 0:
             self._seconds_per_pass = _smooth(self._seconds_per_pass, event.seconds / event.evaluations)
 

@@ -28,6 +28,10 @@ class PhaseState:
     loss: float | None = None
     losses: Curve = NO_CURVE
     rates: Curve = NO_CURVE
+    best: tuple[str, float] | None = None
+    """Of a search: the best architecture so far, and its accuracy."""
+    found: Curve = NO_CURVE
+    """Of a search: the best accuracy after so many evaluations."""
 
     @property
     def fraction(self) -> float:
@@ -121,6 +125,12 @@ class RunState:
         if self.kind == "evaluation":
             return 0 if self.evaluation is None else self.evaluation.done
         return sum(phase.passes_done for phase in self.phases)
+
+    @property
+    def unit(self) -> str:
+        """What `passes` counts."""
+        units = {"search": "evaluations", "truth": "trainings", "alone": "steps", "evaluation": "sub-networks"}
+        return units.get(self.kind, "passes")
 
     @property
     def fraction(self) -> float | None:

@@ -172,7 +172,12 @@ class TestRun:
         async with open_app(runs, run=FASHION, screen="run", size=(120, 40)) as (app, pilot):
             screen = app.screen
             assert isinstance(screen, RunScreen)
-            for title in ("learning rate over passes", "accuracy over sub-networks scored", "loss over passes"):
+            for title in (
+                "learning rate over passes",
+                "held-out loss over passes",
+                "accuracy over sub-networks scored",
+                "loss over passes",
+            ):
                 await pilot.press("m")
                 await settle(pilot)
                 await shows(pilot, title)

@@ -9,6 +9,7 @@ from kit.costs import costs
 from kit.recipe import load_profile
 from kit.run_dir import find_run
 from kit.watch.run_summary import describe_run
+from kit.watch.search_view import read_search
 
 
 @pytest.fixture
@@ -77,6 +78,16 @@ def test_a_search_among_the_runs_is_listed(search, kit, trained):
         row for row in kit("runs", "list", "--runs", str(trained.runs), "--json").json["runs"] if row["run"] == "my-search"
     ]
     assert (listed["kind"], listed["state"], listed["passes"], listed["passes_done"]) == ("search", "finished", 120, 120)
+    result = json.loads((out / "search.json").read_text())
+    frame = kit("dashboard", str(out), "--screen", "run", "--once", "--size", "200x40").out
+    assert "120 of 120 evaluations" in frame and "accuracy over sub-networks scored" in frame
+    for found in (result["best"], result["random"]["best"]):
+        assert found["code"] in frame and f"{found['accuracy']:.4f}" in frame
+    view = read_search(find_run(str(out), trained.runs))
+    best = max(result["best"], result["random"]["best"], key=lambda each: (each["accuracy"], -each["macs"]))
+    assert (view.front[0].accuracy, view.front[0].macs) == (best["accuracy"], best["macs"]) and not view.limits
+    accuracies = [entry.accuracy for entry in view.front]
+    assert accuracies == sorted(accuracies, reverse=True)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from kit.dashboard.widgets.log_table import LOG_COLUMNS, LogTable, read_line
 from kit.dashboard.widgets.parts import PHASE_MARKS, bar
 from kit.dashboard.widgets.plot import COLOURS, CurveView, Line, Points
 from kit.dashboard.widgets.run_header import phase_strip, run_header
+from kit.dashboard.widgets.search_panel import search_panel
 from kit.dashboard.widgets.step_panel import step_panel
 from kit.dashboard.widgets.table import Cell, Column, Rows, VirtualTable
 from kit.errors import KitError
@@ -25,6 +26,7 @@ from kit.watch.log_reader import Reading
 from kit.watch.run_curves import KINDS, Kind, axis_title, phase_curves
 from kit.watch.run_files import read_settings
 from kit.watch.run_state import EvaluationState, PhaseState, RunState
+from kit.watch.search_view import SearchView, read_search
 from kit.watch.text import clean, number, percent
 
 BAR = 10
@@ -58,6 +60,8 @@ class RunScreen(RunCommands):
         self.log_scale = False
         self._settings_of: RunDirectory | None = None
         self._batch_size: int | None = None
+        self._found: tuple[RunDirectory, SearchView | None] | None = None
+        self._search_news: tuple[RunDirectory | None, int] | None = None
         self._drawn: tuple[object, ...] = ()
         self._drawn_at = 0.0
 
@@ -87,13 +91,33 @@ class RunScreen(RunCommands):
             self._settings_of, self._batch_size, self.scope = run, None, None
             self.in_thread(partial(batch_size, run), partial(self._take_batch_size, run), "settings")
         state, images = reading.state, self._batch_size
+        if state.kind == "search" and self.kind == "loss":  # which it has none of
+            self.kind = "accuracy"
         self.query_one("#run-header", FittedPane).show(lambda width, _: run_header(reading, width, images))
         self.query_one("#run-strip", FittedPane).show(lambda width, _: phase_strip(state, width))
-        self.query_one("#run-step", FittedPane).show(lambda width, _: step_panel(reading, width))
+        self._show_step(reading)
         self._show_phases(state)
         self._show_curve(state)
         if reading.lines is not self.log_table.lines:
             self.log_table.show(reading.lines)
+
+    def _show_step(self, reading: Reading) -> None:
+        pane, state = self.query_one("#run-step", FittedPane), reading.state
+        if state.kind != "search":
+            pane.show(lambda width, _: step_panel(reading, width))
+            return
+        run = self.app.run_directory
+        news = (run, state.passes_done)
+        if run is not None and news != self._search_news:
+            self._search_news = news
+            self.in_thread(partial(read_found, run), partial(self._take_found, run), "search")
+        found = self._found if self._found is not None and self._found[0] == run else None
+        pane.show(lambda width, _: search_panel(state, found and found[1], width))
+
+    def _take_found(self, run: RunDirectory, view: SearchView | None) -> None:
+        self._found = (run, view)
+        if run == self.app.run_directory:
+            self._show_step(self.app.reading)
 
     def _take_batch_size(self, run: RunDirectory, size: int | None) -> None:
         """Images a second can be told now."""
@@ -133,12 +157,12 @@ class RunScreen(RunCommands):
             return
         self._drawn, self._drawn_at = what, now
         curves = phase_curves(state, self.kind, self.scope)
-        named = self.kind == "held-out loss"
+        named = len(curves) > 1 and self.kind in ("held-out loss", "accuracy")
         colours = len(COLOURS) if named else 2
         lines: list[Line | Points] = [
             Line(part.name if named else "", part.curve, COLOURS[index % colours]) for index, part in enumerate(curves)
         ]
-        if self.kind == "accuracy":
+        if self.kind == "accuracy" and state.evaluation is not None:
             lines = [Points("", part.curve, marker="•") for part in curves]
         self.query_one("#run-curve", CurveView).show(lines, log=self.log_scale)
         of_all = self.kind in ("accuracy", "held-out loss")
@@ -213,6 +237,14 @@ def _row_cells(state: RunState, row: PhaseRow) -> list[Cell]:
 
 def _phase_cells(name: str, name_style: str, style: str, fraction: float | None, figure: str) -> list[Cell]:
     return [(name, name_style), ("".join(bar(fraction, BAR)), style), percent(fraction), figure]
+
+
+def read_found(run: RunDirectory) -> SearchView | None:
+    """What a search found so far; None where its files do not tell."""
+    try:
+        return read_search(run)
+    except KitError:
+        return None
 
 
 def batch_size(run: RunDirectory) -> int | None:

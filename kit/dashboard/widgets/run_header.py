@@ -78,7 +78,7 @@ def _progress(state: RunState, status: str, width: int) -> list[Part]:
     fraction = scoring.fraction if is_scoring and scoring is not None else state.fraction
     left = f"{duration(state.seconds_left)} left" if status == "running" else f"worked {duration(state.elapsed)}"
     tail = f" {percent(fraction):>5}  {left}"
-    done = f"  {count(state.passes_done)} of {count(state.passes)} passes" if state.passes else ""
+    done = f"  {count(state.passes_done)} of {count(state.passes)} {state.unit}" if state.passes else ""
     if width >= 100:
         tail += done
         tail += f"  worked {duration(state.elapsed)}" if status == "running" else f"  last event {clock(state.updated)}"
@@ -89,6 +89,9 @@ def _progress(state: RunState, status: str, width: int) -> list[Part]:
 
 
 def _speed(state: RunState, batch_size: int | None, status: str) -> list[Part]:
+    found = [part for phase in state.phases if phase.best for part in _found(phase.name, phase.best[1])]
+    if found:
+        return [("best accuracy  ", "$text-muted"), *found]
     if state.loss is None and state.evaluation is None:
         return [("no step was trained yet", "$text-muted")]
     images = batch_size / state.seconds_per_step if batch_size and state.seconds_per_step else None
@@ -104,6 +107,10 @@ def _speed(state: RunState, batch_size: int | None, status: str) -> list[Part]:
     for name, value in facts:
         parts += [(f"{name} ", "$text-muted"), (value, "bold"), "   "]
     return parts[:-1]
+
+
+def _found(name: str, accuracy: float) -> list[Part]:
+    return [(f"{clean(name)} ", "$text-muted"), (f"{accuracy:.4f}", "bold"), "   "]
 
 
 def rank_so_far(state: RunState) -> str:

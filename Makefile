@@ -17,7 +17,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 .PHONY: help demo test check fuzz bench docs
 
 help:
-	@echo "make demo    run the whole method on the embedded data: how well it ranks, and a checked archive of it"
+	@echo "make demo    run the whole method on the embedded data: how well it ranks, a checked archive and a report of it"
 	@echo "make test    run all tests"
 	@echo "make check   lint, formatting, types, import rules, and that tests are collected alike twice"
 	@echo "make bench   run every recipe on the truths again, for hours (ROWS=docs/results: only what is not there yet)"
@@ -28,7 +28,8 @@ demo: $(INSTALLED)
 	$(BIN)/kit run recipe full
 	$(BIN)/kit submission build full-nano-s0 --out runs/full-nano-s0.tar
 	$(BIN)/kit submission check runs/full-nano-s0.tar
-	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard"
+	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard; or read the report:"
+	@$(BIN)/kit report full-nano-s0 --out runs/report-full-nano-s0
 
 test: $(INSTALLED_DEV)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -11,6 +11,7 @@ from kit import __version__
 from kit.costs import costs, pareto_front, pool_costs
 from kit.data import absolute_spec
 from kit.errors import InputError
+from kit.evaluation.units import trees
 from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted
 from kit.files import claim_folder, content_key, read_json, write_json
 from kit.latency_table import LatencyTable
@@ -27,6 +28,7 @@ from kit.search.evolution import Evolution, RandomSearch, Searcher, batches
 from kit.search.limits import Limits
 from kit.search_space import Architecture
 from kit.strict import KEY_FORMAT
+from kit.supernet.prefix import grow, tree_macs
 
 BATCH = 25
 """Architectures that are asked for, and scored as one tree, at a time."""
@@ -89,6 +91,8 @@ class SearchRun:
         """Accuracies by code, of everything that either search asked for."""
         self.asked: dict[str, list[Architecture]] = {}
         """What each search asked for, in order."""
+        self._counted: set[str] = set()
+        self._macs: dict[str, tuple[int, int]] = {}
 
     @cached_property
     def searchers(self) -> dict[str, Searcher]:
@@ -163,6 +167,7 @@ class SearchRun:
             for batch in batches(searcher, steps):
                 stop.check()
                 started = time.perf_counter()
+                self._count(name, batch)
                 self._score(batch, known)
                 searcher.tell({architecture: self.scores[architecture.code] for architecture in batch})
                 asked += batch
@@ -177,6 +182,19 @@ class SearchRun:
                 )
             yield PhaseFinished(phase=name, key=key, steps=steps, loss=0.0)
         write_json(self.directory.path / RESULT, self._result())
+
+    def _count(self, name: str, batch: list[Architecture]) -> None:
+        """Add what scoring the new ones of a batch takes, each by itself and as trees; nothing depends on what was kept."""
+        new = [each for each in dict.fromkeys(batch) if each.code not in self._counted]
+        self._counted |= {each.code for each in new}
+        evaluator, images = self.evaluator, self.evaluator.images_per_subnet
+        alone, together = self._macs.setdefault(name, (0, 0))
+        if not new:
+            return
+        alone += images * pool_costs([each.code for each in new], evaluator.scale).total_macs
+        grown = (grow(enumerate(unit.architectures)) for unit in trees(evaluator.supernet, new))
+        together += images * sum(tree_macs(tree, evaluator.scale) for tree in grown)
+        self._macs[name] = (alone, together)
 
     def _worth(self, architecture: Architecture) -> tuple[float, int]:
         """Of equals the cheaper one is better."""
@@ -219,11 +237,14 @@ class SearchRun:
             for code, macs, params, milliseconds in columns
         ]
         front = pareto_front(cost.macs, [each.accuracy for each in found]).tolist()
+        alone, together = self._macs[name]
         return {
             "best": asdict(max(found, key=lambda each: (each.accuracy, -each.macs))),
             "pareto": [asdict(found[place]) for place in front],
             "evaluated": len(self.asked[name]),
             "distinct": len(asked),
+            "macs_one_by_one": alone,
+            "macs_done": together,
         }
 
 

@@ -41,6 +41,8 @@ def test_one_seed_one_result_within_limits(search, kit, trained, tmp_path):
     found = outcome.json
     assert (found["evaluated"], found["seed"], found["random"]["evaluated"]) == (60, 0, 60)
     assert 0 < found["distinct"] <= 60 and found["best"]["latency_ms"] is None
+    for way in (found, found["random"]):
+        assert 0 < way["macs_done"] <= way["macs_one_by_one"]
     for entry in (found["best"], *found["pareto"], found["random"]["best"]):
         assert entry["macs"] <= limit and profile.search_space.parse(entry["code"])
     accuracies = [entry["accuracy"] for entry in found["pareto"]]

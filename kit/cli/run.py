@@ -148,7 +148,7 @@ def _plan(request: "RunRequest", *, as_json: bool) -> None:
     resolved = resolve(request, narrate)
     for note in resolved.data.notes:
         narrate(note)
-    plan = cost_of_run(resolved)
+    plan = cost_of_run(resolved, note=narrate)
     if as_json:
         print_json(plan.to_json())
     else:

@@ -1,6 +1,7 @@
 """What a run would cost: everything is resolved, one batch read and one step timed, and nothing is written."""
 
 import time
+from collections.abc import Callable
 
 from kit.costs import costs
 from kit.data import Batch
@@ -19,8 +20,10 @@ MAX_TIMED_IMAGES = 16
 MAX_TIMED_SMALL_IMAGES = 128
 
 
-def cost_of_run(resolved: ResolvedRun, measured: dict[str, float] | None = None) -> RunCost:
-    """Plan a resolved run, at a pace that was measured before or is measured now.
+def cost_of_run(
+    resolved: ResolvedRun, measured: dict[str, float] | None = None, note: Callable[[str], object] = lambda message: None
+) -> RunCost:
+    """Plan a resolved run, at a pace that was measured before or is measured now; `note` hears what weights were unwrapped.
 
     Raises what the run itself would raise over its inputs; writes nothing.
     """
@@ -29,6 +32,8 @@ def cost_of_run(resolved: ResolvedRun, measured: dict[str, float] | None = None)
     for planned in plan.phases:
         make_sampler(planned.phase, plan.scope(planned))  # refuses a pool that is too small now, not hours later
     measured = measured or _measure_step(runner, resolved, costs(plan.scale.space.largest, plan.scale).macs)
+    for message in runner.notes:
+        note(message)
     keys, done = _find_phases(resolved)
     return plan.cost(run=run_id(resolved), device=str(runner.hardware.device), measured=measured, keys=keys, done=done)
 

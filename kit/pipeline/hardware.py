@@ -8,6 +8,16 @@ from kit.recipe import Profile
 from kit.training.trainer import Hardware
 
 NAMES = "use auto, cpu, cuda or cuda:N"
+AMX_DOUBT = (
+    "note: on processors with AMX, bfloat16 gradients of PyTorch 2.14.1 were seen to hold memory that nobody wrote; "
+    "`kit benchmark device` tries it here, and precision float32 is safe"
+)
+
+
+def doubts(hardware: Hardware) -> tuple[str, ...]:
+    """What is known to go wrong with a number format on a device like this."""
+    on_cpu = hardware.device.type == "cpu" and hardware.autocast is torch.bfloat16
+    return (AMX_DOUBT,) if on_cpu and torch.cpu.get_capabilities().get("amx_tile") else ()
 
 
 def choose_hardware(profile: Profile, group: ProcessGroup | None = None) -> Hardware:

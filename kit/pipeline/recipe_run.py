@@ -8,7 +8,7 @@ from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.events import Event, RankMeasured
 from kit.files import sha256_of_file, write_json
-from kit.pipeline.hardware import choose_hardware
+from kit.pipeline.hardware import choose_hardware, doubts
 from kit.pipeline.phases import PhaseRunner
 from kit.pipeline.rank_so_far import RankMeter, fitting_truth, no_rank
 from kit.pipeline.request import ResolvedRun, claim_run
@@ -61,7 +61,7 @@ class RecipeRun:
         return None
 
     def _work(self) -> Iterator[Event]:
-        yield from told(self.resolved.data.notes)
+        yield from told((*self.resolved.data.notes, *doubts(self.hardware)))
         yield from self._train()
         if self.group.any(self.stop()):
             return

@@ -153,5 +153,7 @@ def test_what_was_unwrapped_from_weights_is_told_once_and_logged(run_on_nano, ki
     for told in ("read the state dict under 'ema'", "left out 'module.'"):
         assert outcome.err.count(told) == 1
         assert sum(told in message for message in notes_of(run)) == 1
+    plan = kit("run", "recipe", "spos", "--weights", str(wrapped), "--runs", str(tmp_path / "plan"), "--dry-run")
+    assert plan.code == 0 and plan.err.count("left out 'module.'") == 1, "a plan says so before anything is trained"
     scored = kit("evaluate", str(wrapped), "--profile", "nano", "--limit", "3", "--runs", str(tmp_path / "runs"))
     assert scored.code == 0 and scored.err.count("read the state dict under 'ema'") == 1

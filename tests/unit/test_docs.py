@@ -155,3 +155,21 @@ def test_the_page_of_recipes_has_each_with_its_row_of_the_paper() -> None:
     methods = (ROOT / "docs" / "methods.md").read_text()
     rivals = {name for name in recipe_names() if re.search(rf"^\|.*`{name}`.*\|$", methods, re.MULTILINE)}
     assert listed == {name: row for name, row in expected.items() if name in listed or name not in rivals}
+
+
+def test_the_readmes_figures_are_those_of_the_page_that_is_checked() -> None:
+    """Its table holds only what docs/rank-consistency.md, which a test regenerates, prints in that row."""
+    page = (ROOT / "docs" / "rank-consistency.md").read_text()
+    rows = re.findall(
+        r"^\| (?:`([\w-]+)`|counting ([\w-]+)|(one stand-alone training))[^|]*\|([^|]*)\|([^|]*)\|$", *_readme()
+    )
+    assert len(rows) == 5
+    for recipe, counted, alone, *cells in rows:
+        name = recipe or counted or alone
+        lines = [line for line in page.splitlines() if line.split("  ")[0].strip() == name]
+        for cell in cells:
+            assert cell.strip() == "the same" or any(cell.strip() in line for line in lines), (name, cell)
+
+
+def _readme() -> tuple[str, int]:
+    return (ROOT / "README.md").read_text(), re.MULTILINE

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from scipy.stats import kendalltau, pearsonr
 from torch import Tensor
 
 from kit.benchmark.timing import CPU, measure, timed
@@ -37,18 +38,21 @@ def benchmark_sweep(
 
     Images are synthetic; `calibration` and `validation` count batches. Multiply-adds are counted for the whole pool at the
     profile's own resolution, and the full pool's hours are scaled from the measured tree by them. `folding`: the tree over
-    the tree with BN folded into the convolutions.
+    the tree with BN folded into the convolutions; `bfloat16`: over the tree in that format, and how its ranking agrees.
     """
     chosen = one_variant(pool, subnets)
     network, images = sweep_inputs(profile, batch, resolution, calibration=calibration, validation=validation, device=device)
     expected = _predictions_one_by_one(network, chosen, images)
     changed = int((predictions_by_tree(network, chosen, images) != expected).sum())
-    folded = replace(images, fold=True)
+    folded, low = replace(images, fold=True), replace(images, autocast=torch.bfloat16)
+    exact, coarse = (_label_scores(network, chosen, each) for each in (images, low))
+    rounded = int((predictions_by_tree(network, chosen, low) != expected).sum())
     refolded = int((predictions_by_tree(network, chosen, folded) != expected).sum())
     ways = [
         timed(lambda: list(evaluate_architectures(network, chosen, images))),
         timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
         timed(lambda: list(evaluate_prefix_tree(network, chosen, folded))),
+        timed(lambda: list(evaluate_prefix_tree(network, chosen, low))),
     ]
     found = measure(ways, repeats=repeats, seconds=seconds, warm=False)  # the predictions were the warm-up
     sizes = growth(network, pool, profile)
@@ -71,6 +75,13 @@ def benchmark_sweep(
         "identical_predictions": changed == 0,
         "predictions": expected.numel(),
         "folding": {**found.ratio(1, 2).document(), "seconds": found.seconds(2), "changed_predictions": refolded},
+        "bfloat16": {
+            **found.ratio(1, 3).document(),
+            "seconds": found.seconds(3),
+            "changed_predictions": rounded,
+            "pearson": float(pearsonr(exact, coarse).statistic),
+            "kendall": float(kendalltau(exact, coarse).statistic),
+        },
         "pool_subnets": len(pool),
         "macs_one_by_one": whole["macs_one_by_one"],
         "macs_tree": whole["macs_tree"],
@@ -116,6 +127,21 @@ def predictions_by_tree(network: ElasticResNet, chosen: list[Architecture], imag
         tree.classify(batch.images, take)
         columns.append(found)
     return torch.cat(columns, dim=1)
+
+
+def _label_scores(network: ElasticResNet, chosen: list[Architecture], images: EvaluationImages) -> list[float]:
+    """Each architecture's mean probability of the labels: what untrained networks on noise can be ranked by."""
+    tree = CalibratedTree(network, chosen, images)
+    scores = torch.zeros(len(chosen), dtype=torch.float64)
+    for batch in images.validation:
+
+        def take(ends: Sequence[int], logits: Tensor, labels: Tensor = batch.labels) -> None:
+            found = logits.double().softmax(dim=1).gather(1, labels[:, None]).sum().cpu()
+            scores[list(ends)] += found
+
+        tree.classify(batch.images, take)
+    found: list[float] = scores.tolist()
+    return found
 
 
 def one_variant(pool: Pool, count: int) -> list[Architecture]:

@@ -10,12 +10,18 @@ import typer
 from kit.cli.launch import launchable
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_text
 from kit.cli.progress import narrated
+from kit.cli.run import PROFILE_PREFIX
+from kit.errors import InputError
 from kit.launcher import place
 
 if TYPE_CHECKING:
     from kit.events import RankSoFar
     from kit.pipeline.evaluate import EvaluationRequest
     from kit.pipeline.scoring import ScoringJob
+
+
+OF_SCORING = ("evaluation.", "calibration.", "runtime.")
+"""What of a profile may change between training and scoring."""
 
 
 class Method(StrEnum):
@@ -49,6 +55,10 @@ def evaluate(
         float | None,
         typer.Option("--until-ci", metavar="W", min=0, help="Stop once the 95 % interval of Pearson's r is at most W wide."),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -57,10 +67,12 @@ def evaluate(
     from kit.ranking.truth_file import find_truth
     from kit.recipe import load_profile
 
+    overrides = tuple(map(_of_scoring, set_ or ()))
     request = EvaluationRequest(
         target=target,
         runs=runs,
-        profile=None if profile is None else load_profile(profile),
+        profile=None if profile is None else load_profile(profile, overrides),
+        overrides=overrides,
         truth=None if truth is None else find_truth(truth),
         until_ci=until_ci,
         data=data,
@@ -76,6 +88,17 @@ def evaluate(
         print_json(report)
     else:
         print_text(report["predictions"])
+
+
+def _of_scoring(text: str) -> str:
+    """A `--set` value without the `profile.` in front. Raises `InputError` for what trained weights cannot be scored by."""
+    name = text.removeprefix(PROFILE_PREFIX)
+    if name == text or not name.startswith(OF_SCORING):
+        raise InputError(
+            f"--set {text}: the weights are trained, only scoring can be set",
+            hint=f"name one of {', '.join(f'{PROFILE_PREFIX}{part}*' for part in OF_SCORING)}",
+        )
+    return name
 
 
 def _execute(request: "EvaluationRequest") -> dict[str, Any]:
@@ -118,6 +141,7 @@ def _report(job: "ScoringJob", codes: set[str], seconds: float, *, subnets: int,
         "macs_one_by_one": job.macs_one_by_one(job.pool.architectures),
         "macs_done": job.macs_done(scored),
         "processes": job.group.size,
+        "precision": evaluator.precision,
         "rank_so_far": rank and {"n": rank.n, "pearson": rank.pearson, "kendall": rank.kendall},
         "predictions": str(job.predictions),
     }

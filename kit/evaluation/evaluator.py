@@ -47,10 +47,16 @@ class Evaluator:
             resolution=self.profile.resolution,
             calibration=self.profile.calibration,
             evaluation=self.profile.evaluation,
-            precision=self.profile.training.precision,
+            precision=self.precision,
             seed=self.seed,
             method=self.method,
         )
+
+    @property
+    def precision(self) -> str:
+        """What scores are computed in: `float32` or `bfloat16`."""
+        own = self.profile.evaluation.precision
+        return self.profile.training.precision if own == "training" else own
 
     @property
     def scale(self) -> Scale:
@@ -81,7 +87,7 @@ class Evaluator:
             validation=validation,
             prepare=lambda images: normalize(images, self.data, device=self.device, channels_last=training.channels_last),
             statistics=calibration.statistics,
-            autocast=torch.bfloat16 if training.precision == "bfloat16" else None,
+            autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
             cuda_graphs=self.profile.runtime.cuda_graphs,
             fold=self.profile.evaluation.fold_batch_norm,
         )

@@ -38,6 +38,8 @@ class EvaluationRequest:
     data: str | None = None
     pool: Path | None = None
     limit: int | None = None
+    overrides: tuple[str, ...] = ()
+    """`key=value` for the profile, of what scores depend on besides weights and images."""
     method: Method = "tree"
     fresh: bool = False
     truth: Path | None = None
@@ -135,15 +137,20 @@ class Evaluation:
                 f"--until-ci has nothing to compare with: {error}", hint="name one with --truth FILE"
             ) from error
 
+    @property
+    def _scores_otherwise(self) -> bool:
+        """Whether scores are made in another way than the run's own, whose predictions stay what they are."""
+        return any(not override.startswith("runtime.") for override in self.request.overrides)
+
     def _for_run(self, run: RunDirectory) -> tuple[ScoringJob, Path, str]:
         request = self.request
         if not run.weights_manifest.exists():
             raise InputError(f"run {run.id} has no final weights yet", hint="run its recipe's command again: it continues")
         sha256 = run.weights_sha256
         resolved = read_json(run.resolved, inputs=dict, seed=int)
-        profile = request.profile or load_profile(str(run.profile))
+        profile = request.profile or load_profile(str(run.profile), request.overrides)
         data_spec = request.data or resolved["inputs"]["data"]
-        whole = request.pool is None and request.limit is None and request.until_ci is None
+        whole = request.pool is None and request.limit is None and request.until_ci is None and not self._scores_otherwise
         job = self._job(
             run.weights, sha256, profile, data_spec, request.pool or run.pool, seed=resolved["seed"], folder=run.path
         )
@@ -179,10 +186,11 @@ class Evaluation:
             seed=seed,
             method=self.request.method,
         )
+        how = f"-{evaluator.key[:6]}" if self._scores_otherwise else ""
         return ScoringJob(
             evaluator=evaluator,
             pool=pool,
             group=self.group,
             results=folder / EVALUATIONS,
-            predictions=folder / f"predictions-{pool.fingerprint[:12]}.json",
+            predictions=folder / f"predictions-{pool.fingerprint[:12]}{how}.json",
         )

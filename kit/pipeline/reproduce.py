@@ -75,8 +75,8 @@ class Reproduction:
     def report(self) -> dict[str, Any]:
         """The document of `kit submission reproduce --json`, without the archive's path."""
         results = self._compared()
-        images = self.evaluation.job.evaluator.data.val_size
-        exact_precision = self.profile.training.precision == "float32"
+        evaluator = self.evaluation.job.evaluator
+        images, exact_precision = evaluator.data.val_size, evaluator.precision == "float32"
         allowed = allowed_difference(images, same_environment=not self.differences, exact_precision=exact_precision)
         compared = [(abs(row["found"] - row["recorded"]), row["images"] == images) for row in results]
         return {

@@ -63,6 +63,8 @@ class EvaluationSettings(Strict):
     """Images per forward pass when accuracy is measured."""
 
     batch_size: PositiveInt = 256
+    precision: Literal["training", "float32", "bfloat16"] = "training"
+    """Of the forward passes of calibration and classification; `training`: that of the training steps."""
     fold_batch_norm: bool = False
     """Multiply calibrated BN into the convolutions first: faster, but rounds differently, so predictions may change."""
 

@@ -7,7 +7,7 @@ archive keeps the scores of its pool in another layout, a line per entry in orde
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.errors import StorageError
@@ -28,6 +28,8 @@ class Score:
     architecture: Architecture
     correct: int
     images: int
+    parts: tuple[int, ...] = field(default=(), kw_only=True, compare=False)
+    """Correct predictions of each batch, where scores are of an image budget."""
 
     @property
     def accuracy(self) -> float:
@@ -48,6 +50,7 @@ class ResultsReader:
     def _start(self) -> None:
         self._files: dict[Path, RecordReader] = {}
         self._by_key: dict[str, dict[str, Counts]] = {}
+        self._parts: dict[str, dict[str, list[int]]] = {}
         self._newest = ""
 
     def look(self) -> None:
@@ -65,6 +68,10 @@ class ResultsReader:
         """The results of one evaluation."""
         return self._by_key.get(key[:KEY_LENGTH], {})
 
+    def parts_of(self, key: str) -> Mapping[str, Sequence[int]]:
+        """Correct predictions of each batch, of an evaluation with an image budget."""
+        return self._parts.get(key[:KEY_LENGTH], {})
+
     @property
     def newest(self) -> Mapping[str, Counts]:
         """The results of the evaluation that wrote last, for those who know no key.
@@ -81,6 +88,9 @@ class ResultsReader:
         if images > 0 and all(type(count) is int and 0 <= count <= images for count in correct.values()):
             self._newest = key
             self._by_key.setdefault(key, {}).update((code, (count, images)) for code, count in correct.items())
+            parts = record.get("parts")
+            if isinstance(parts, dict):
+                self._parts.setdefault(key, {}).update(parts)
 
 
 class ResultsFile:
@@ -89,9 +99,11 @@ class ResultsFile:
     What records of another key or damaged ones stand for is computed again.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, key: str, *, parts: bool = False) -> None:
         self.path = path
         self.key = key[:KEY_LENGTH]
+        self.parts = parts
+        """Whether the counts of each batch are kept, too."""
 
     def read(self) -> dict[str, Counts]:
         """Finished results by code, those of all processes."""
@@ -99,11 +111,17 @@ class ResultsFile:
         reader.look()
         return dict(reader.of(self.key))
 
+    def read_parts(self) -> dict[str, Sequence[int]]:
+        """Correct predictions of each batch by code, those of all processes."""
+        reader = ResultsReader(self.path)
+        reader.look()
+        return dict(reader.parts_of(self.key))
+
     @contextmanager
     def appending(self, rank: int = 0) -> Iterator["ResultsWriter"]:
         """Open for writing; the first process writes to the file itself."""
         with appending(_part(self.path, rank) if rank else self.path) as writer:
-            yield ResultsWriter(writer, self.key)
+            yield ResultsWriter(writer, self.key, parts=self.parts)
 
     def merge(self) -> None:
         """Move what other processes have written into the file itself. Only while none of them writes."""
@@ -129,13 +147,15 @@ class ResultsFile:
 class ResultsWriter:
     """Appends scores under one key."""
 
-    def __init__(self, writer: RecordWriter, key: str) -> None:
+    def __init__(self, writer: RecordWriter, key: str, *, parts: bool = False) -> None:
         self._writer = writer
         self._key = key
+        self._parts = parts
 
     def append(self, scores: Sequence[Score]) -> None:
         correct = {score.architecture.code: score.correct for score in scores}
-        self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct})
+        parts = {"parts": {score.architecture.code: list(score.parts) for score in scores}} if self._parts else {}
+        self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct, **parts})
 
 
 PoolRow = tuple[str, str, int, int]

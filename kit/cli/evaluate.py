@@ -55,6 +55,10 @@ def evaluate(
         float | None,
         typer.Option("--until-ci", metavar="W", min=0, help="Stop once the 95 % interval of Pearson's r is at most W wide."),
     ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", metavar="N", min=1, max=MOST, help="Score on N images, and say what that costs."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
@@ -67,7 +71,8 @@ def evaluate(
     from kit.ranking.truth_file import find_truth
     from kit.recipe import load_profile
 
-    overrides = tuple(map(_of_scoring, set_ or ()))
+    budget = () if images is None else (f"evaluation.images={images}",)
+    overrides = (*map(_of_scoring, set_ or ()), *budget)
     request = EvaluationRequest(
         target=target,
         runs=runs,
@@ -130,11 +135,22 @@ def _report(job: "ScoringJob", codes: set[str], seconds: float, *, subnets: int,
     """The document of `--json`; `codes` were scored just now, in `seconds`, `subnets` have a prediction."""
     scored = [architecture for architecture in job.pool.architectures if architecture.code in codes]
     evaluator = job.evaluator
+    budget = job.budget()
+    agreement = (
+        {}
+        if budget is None
+        else {
+            "standard_error": budget.standard_error,
+            "expected_pearson": budget.pearson,
+            "expected_kendall": budget.kendall,
+        }
+    )
     return {
+        **agreement,
         "subnets": subnets,
         "pool_subnets": len(job.pool),
         "scored_now": len(scored),
-        "images": evaluator.data.val_size,
+        "images": evaluator.seen.val_size,
         "calibration_images": evaluator.calibration_images,
         "seconds": seconds,
         "images_per_second": len(scored) * evaluator.images_per_subnet / seconds,

@@ -1,7 +1,7 @@
 """`Data`: one data set at one resolution, as reproducible streams of uint8 batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import torch
@@ -11,7 +11,7 @@ from kit.data.augment import ArrayAugmenter, Augmentation, evaluation_transform,
 from kit.data.batches import CHANNELS, Batch, Statistics, to_rgb
 from kit.data.loading import Request, decoded_batches
 from kit.data.order import Order
-from kit.data.splits import ArraySplit, ImageSplit
+from kit.data.splits import ArraySplit, ImageSplit, Split, stratified_order
 from kit.errors import InputError
 from kit.randomness import derive_seed
 
@@ -37,6 +37,20 @@ class Data:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def with_validation(self, count: int) -> "Data":
+        """The same data with `count` validation images, a fixed stratified draw in which every part is one, too.
+
+        A smaller draw lies inside every larger one. Raises `InputError` where there are fewer images.
+        """
+        val = self.feed.val
+        if count > len(val.labels):
+            raise InputError(
+                f"{count:,} validation images are asked for, there are {len(val.labels):,}",
+                hint="leave --images out for all",
+            )
+        chosen = val.subset(torch.tensor(stratified_order(val.labels.tolist())[:count], dtype=torch.int64))
+        return replace(self, val_size=count, feed=self.feed.over_validation(chosen))
 
     def train_batches(
         self,
@@ -97,6 +111,11 @@ class ArrayFeed:
         train, val = (ArraySplit(resize_pixels(split.pixels, resolution), split.labels) for split in (train, val))
         return cls(train, val, ArrayAugmenter.over(train.pixels, augmentation))
 
+    def over_validation(self, val: Split) -> "ArrayFeed":
+        """The same with other validation images."""
+        assert isinstance(val, ArraySplit)
+        return replace(self, val=val)
+
     def training(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         drawn: tuple[int, Tensor] | None = None
         for turn in order.turns(start, stop):
@@ -121,6 +140,11 @@ class ImageFeed:
     workers: int
     cache_bytes: int
     _decoded: Batch | None = field(default=None, repr=False)
+
+    def over_validation(self, val: Split) -> "ImageFeed":
+        """The same with other validation images, none of them decoded yet."""
+        assert isinstance(val, ImageSplit)
+        return replace(self, val=val, _decoded=None)
 
     def training(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         def requests() -> Iterator[list[Request]]:

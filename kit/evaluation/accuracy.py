@@ -39,7 +39,8 @@ def evaluate_architectures(
 ) -> Iterator[Score]:
     """Extract, calibrate and score each architecture in turn. Neither the supernet nor the order changes a result."""
     for architecture in architectures:
-        yield Score(architecture, *count_correct(calibrated_subnet(supernet, architecture, images), images))
+        parts, total = count_parts(calibrated_subnet(supernet, architecture, images), images)
+        yield Score(architecture, sum(parts), total, parts=parts)
 
 
 def calibrated_subnet(
@@ -52,16 +53,22 @@ def calibrated_subnet(
     return network
 
 
-@torch.no_grad()
 def count_correct(network: nn.Module, images: EvaluationImages) -> tuple[int, int]:
     """Correct predictions and images on the validation set, in eval mode."""
+    parts, total = count_parts(network, images)
+    return sum(parts), total
+
+
+@torch.no_grad()
+def count_parts(network: nn.Module, images: EvaluationImages) -> tuple[tuple[int, ...], int]:
+    """Correct predictions of each batch, and all images."""
     network.eval()
     device = next(network.parameters()).device
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    parts = []
     total = 0
     with precision(device, images.autocast):
         for batch in images.validation:
             predicted = network(images.prepare(batch.images)).argmax(dim=1)
-            correct += (predicted == batch.labels.to(device, non_blocking=True)).sum()
+            parts.append((predicted == batch.labels.to(device, non_blocking=True)).sum())
             total += len(batch.labels)
-    return int(correct), total
+    return tuple(torch.stack(parts).tolist()), total

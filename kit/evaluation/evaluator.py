@@ -19,6 +19,8 @@ from kit.strict import key_of
 from kit.supernet import ElasticResNet, FewShotSupernet
 
 Method = Literal["tree", "one-by-one"]
+PARTS = 8
+"""Into so many parts, at least, an image budget is divided."""
 DEVICE_SHARE = 0.25
 """Decoded images may take this much of a GPU's free memory; the rest is for activations."""
 
@@ -70,7 +72,13 @@ class Evaluator:
     @property
     def images_per_subnet(self) -> int:
         """Forward passes that one sub-network takes by itself."""
-        return self.calibration_images + self.data.val_size
+        return self.calibration_images + self.seen.val_size
+
+    @cached_property
+    def seen(self) -> Data:
+        """The data with the validation images that scores are of: all, or the budget's."""
+        budget = self.profile.evaluation.images
+        return self.data.with_validation(budget) if budget else self.data
 
     @cached_property
     def images(self) -> EvaluationImages:
@@ -79,7 +87,10 @@ class Evaluator:
         batches = self.data.calibration_batches(
             seed=self.seed, batch_size=calibration.batch_size, batches=calibration.batches
         )
-        validation: Iterable[Batch] = self.data.val_batches(batch_size=self.profile.evaluation.batch_size)
+        batch_size = self.profile.evaluation.batch_size
+        if self.profile.evaluation.images:  # parts that differ tell how much their number matters
+            batch_size = min(batch_size, -(-self.seen.val_size // PARTS))
+        validation: Iterable[Batch] = self.seen.val_batches(batch_size=batch_size)
         if self.device.type == "cuda":
             batches, validation = _near(batches, list(validation), self.device)
         return EvaluationImages(

@@ -76,14 +76,14 @@ def _score(
 ) -> list[Score]:
     device = next(tree.network.parameters()).device
     count = _Counter(tree, len(architectures), images.cuda_graphs and device.type == "cuda")
-    correct = torch.zeros(len(architectures), dtype=torch.int64, device=device)
+    parts: list[Tensor] = []
     total = 0
     for batch in images.validation:
         on_device = batch._replace(labels=batch.labels.to(device, non_blocking=True))
-        for hits in classified(partial(count, on_device), range(len(batch.labels))):
-            correct += hits
+        parts.append(torch.stack(list(classified(partial(count, on_device), range(len(batch.labels))))).sum(dim=0))
         total += len(batch.labels)
-    return [Score(architecture, hits, total) for architecture, hits in zip(architectures, correct.tolist(), strict=True)]
+    rows = torch.stack(parts, dim=1).tolist()
+    return [Score(each, sum(row), total, parts=tuple(row)) for each, row in zip(architectures, rows, strict=True)]
 
 
 class _Counter:

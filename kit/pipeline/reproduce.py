@@ -66,7 +66,7 @@ class Reproduction:
                 "name": name,
                 "code": code,
                 "recorded": rows[code]["correct"],
-                "found": round(found.scores[code] * job.evaluator.data.val_size),
+                "found": round(found.scores[code] * job.evaluator.seen.val_size),
                 "images": rows[code]["images"],
             }
             for name, code in zip(found.names, found.codes, strict=True)
@@ -76,7 +76,7 @@ class Reproduction:
         """The document of `kit submission reproduce --json`, without the archive's path."""
         results = self._compared()
         evaluator = self.evaluation.job.evaluator
-        images, exact_precision = evaluator.data.val_size, evaluator.precision == "float32"
+        images, exact_precision = evaluator.seen.val_size, evaluator.precision == "float32"
         allowed = allowed_difference(images, same_environment=not self.differences, exact_precision=exact_precision)
         compared = [(abs(row["found"] - row["recorded"]), row["images"] == images) for row in results]
         return {

@@ -2,21 +2,26 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from kit.correlation.budget import Budget, image_budget
 from kit.costs import pool_costs
 from kit.evaluation import Evaluator, Unit, plan_units
 from kit.evaluation.sweep import UnitDone, sweep
 from kit.evaluation.units import UNIT_SIZE
 from kit.events import EvaluationFinished, EvaluationStarted, Event, Note, RankSoFar, SubnetEvaluated
+from kit.files import write_json
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.process_group import ProcessGroup
 from kit.results import Counts, ResultsFile
 from kit.search_space import Architecture
 from kit.supernet.prefix import grow, tree_macs
+
+BUDGET_SUFFIX = ".budget.json"
+"""Beside predictions of an image budget: what it costs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,21 @@ class ScoringJob:
         """The pool in the portions and the order in which it is scored: the same for every process and every start."""
         size = UNIT_SIZE if self.evaluator.method == "tree" else 1
         return plan_units(self.evaluator.supernet, self.pool.architectures, size)
+
+    @property
+    def results_file(self) -> ResultsFile:
+        """Where scores are kept; with an image budget those of each batch, too."""
+        return ResultsFile(self.results, self.evaluator.key, parts=bool(self.evaluator.profile.evaluation.images))
+
+    def budget(self) -> Budget | None:
+        """What an image budget costs in agreement, by what the pool's scores so far tell; None without one."""
+        evaluator = self.evaluator
+        if not evaluator.profile.evaluation.images:
+            return None
+        known = self.results_file.read_parts()
+        rows = [known[code] for code in self.pool.codes if code in known]
+        sizes = [len(batch.labels) for batch in evaluator.images.validation]
+        return image_budget(rows, sizes, evaluator.data.val_size)
 
     def macs_one_by_one(self, architectures: Iterable[Architecture]) -> int:
         """Multiply-adds of calibrating and scoring each of these sub-networks by itself."""
@@ -64,7 +84,7 @@ def score_pool(
     rank so far, and stops scoring once the 95 % interval of Pearson's r is at most `until_ci` wide.
     """
     group, evaluator = job.group, job.evaluator
-    results_file = ResultsFile(job.results, evaluator.key)
+    results_file = job.results_file
     results: dict[str, Counts] = {}
     if group.is_first:
         if fresh:
@@ -79,7 +99,7 @@ def score_pool(
         yield EvaluationStarted(
             subnets=len(job.pool),
             done=progress.done,
-            images=evaluator.data.val_size,
+            images=evaluator.seen.val_size,
             calibration_images=evaluator.calibration_images,
         )
     if missing:
@@ -103,6 +123,10 @@ def score_pool(
         results_file.merge()
         pool = job.pool.subset(progress.accuracies) if progress.enough else job.pool
         write_predictions(job.predictions, pool, [progress.accuracies[code] for code in pool.codes])
+        budget = job.budget()
+        if budget is not None:
+            write_json(job.predictions.with_suffix(BUDGET_SUFFIX), asdict(budget))
+            yield Note(message=budget.describe())
         yield EvaluationFinished(subnets=len(pool), predictions=str(job.predictions))
 
 

@@ -96,7 +96,7 @@ def make_readme(members: Members) -> bytes:
             **{key.upper(): value for key, value in facts.items()},
             "SEED": resolved["seed"],
             "ENTRIES": f"{len(members.json(layout.SUBMISSION)):,}",
-            "IMAGES": f"{parse_json(first, source=layout.EVALUATIONS)['images']:,}",
+            "IMAGES": _images_seen(parse_json(first, source=layout.EVALUATIONS)["images"], profile),
             "MEMBERS": f" ({cells} sub-supernets, one file)" if cells else "",
             "SUPERNET_SHA256": members.sha256(layout.SUPERNET),
             "SUBMISSION_SHA256": members.sha256(layout.SUBMISSION),
@@ -108,6 +108,13 @@ def make_readme(members: Members) -> bytes:
             "RANK": _rank_section(members),
         },
     )
+
+
+def _images_seen(images: int, profile: Profile) -> str:
+    """On how many images, and how, each sub-network was scored."""
+    drawn = " (a stratified draw, not all of them: `profile.evaluation.images`)" if profile.evaluation.images else ""
+    low = profile.evaluation.precision == "bfloat16"
+    return f"{images:,} validation images{drawn}" + ", in bfloat16" * low
 
 
 def make_reproduce(members: Members) -> bytes:

@@ -8,7 +8,7 @@ import typer
 
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import Ticker
-from kit.errors import ExitCode
+from kit.errors import ExitCode, StopRequestedError
 
 if TYPE_CHECKING:
     from kit.latency_table import LatencyTable
@@ -49,14 +49,23 @@ def measure(
     from kit.benchmark.latency import measure_latency
     from kit.files import require_suffix
     from kit.latency_table import write_latency
+    from kit.pipeline.signals import stop_on_signals
     from kit.recipe import load_profile
 
     require_suffix(out, ".json")
     chosen = load_profile(profile)
-    with Ticker("blocks") as ticker:
-        table = measure_latency(
-            chosen, backend=backend.value, threads=threads, batch=batch, repeats=repeats, progress=ticker.show
-        )
+    with stop_on_signals() as stop, Ticker("blocks") as ticker:
+
+        def tell(text: str, done: int, total: int, seconds_left: float | None) -> None:
+            ticker.show(text, done, total, seconds_left)
+            if stop():
+                raise StopRequestedError(
+                    f"stopped by {stop.reason} after {done:,} of {total:,} blocks; a table is written when it is whole",
+                    exit_code=stop.error().exit_code,
+                    hint="run the same command again: it measures anew",
+                )
+
+        table = measure_latency(chosen, backend=backend.value, threads=threads, batch=batch, repeats=repeats, progress=tell)
     write_latency(out, table)
     if table.doubts:
         narrate(f"too noisy to believe: {table.doubts}")

@@ -1,6 +1,7 @@
 """`kit latency`, and its table wherever a command takes one."""
 
 import json
+import signal
 
 import pytest
 from conftest import succeed
@@ -99,3 +100,12 @@ def test_a_table_of_something_else_is_refused_and_another_device_is_told(table, 
     assert kit("latency", "check", str(small.profile)).code in (2, 3)
     clash = kit("rank", "x.json", "--truth", "nano", "--opponent", f"latency={table}")
     assert clash.code in (2, 3)
+
+
+@pytest.mark.slow
+def test_a_stopped_measurement_writes_nothing(start, tmp_path):
+    out = tmp_path / "latency.json"
+    process = start(["latency", "measure", "--profile", "nano", "--out", str(out)])
+    assert process.wait_for(lambda: "blocks" in process.log.read_text())
+    process.send(signal.SIGTERM)
+    assert process.end() == 143 and not out.exists() and "it measures anew" in process.log.read_text()

@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError, StorageError
-from kit.files import exclusive_lock, read_json, storage_errors, write_json
+from kit.files import claim_folder, exclusive_lock, read_json, storage_errors, write_json
 from kit.results import EVALUATIONS
 
 PACKAGES = (
@@ -109,6 +109,26 @@ def find_run(argument: str, runs: Path) -> RunDirectory:
         else f"there are no runs in {runs}; name another folder with --runs DIR"
     )
     raise InputError(f"there is no run {argument!r} in {runs}", hint=hint)
+
+
+def claim_named(
+    run: RunDirectory, settings: Mapping[str, Any], what: str, own: Collection[str] = (), *, fresh: bool = False
+) -> bool:
+    """Whether a folder that the user named is new, so that its settings are still to be written.
+
+    Raises `InputError` where it holds the same kind of run with other settings (unless a `fresh` one is asked for), another
+    kind of run, or names that are neither its `own` nor those of every run's first files.
+    """
+    if not run.resolved.exists():
+        claim_folder(run.path, {run.environment.name, *own}.__contains__, what)
+        return True
+    stored = read_json(run.resolved, kind=str)
+    differing = [name for name, value in settings.items() if stored.get(name) != value]
+    if differing and ("kind" in differing or not fresh):
+        raise InputError(
+            f"{run.path} holds another {what} ({', '.join(differing)} differ)", hint="name another folder with --out DIR"
+        )
+    return bool(differing)
 
 
 def kind_of(run: RunDirectory) -> str:

@@ -14,7 +14,7 @@ from kit.data import Data, absolute_spec
 from kit.errors import InputError
 from kit.evaluation import Evaluator, calibrated_subnet
 from kit.events import CheckpointSaved, Event, PhaseFinished, PhaseReused, PhaseStarted, StepDone, TrainingDone, Validated
-from kit.files import claim_folder, read_json, sha256_of_file, write_json
+from kit.files import read_json, sha256_of_file, write_json
 from kit.pipeline.compute import describe_compute
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
 from kit.pipeline.hardware import choose_hardware
@@ -24,7 +24,7 @@ from kit.pipeline.scored_run import require_finished
 from kit.pipeline.signals import StopFlag
 from kit.recipe import Profile
 from kit.records import appending, read_records
-from kit.run_dir import RunDirectory, find_run, write_environment
+from kit.run_dir import RunDirectory, claim_named, find_run, write_environment
 from kit.strict import KEY_FORMAT, key_of
 from kit.supernet.weights import save_weights
 from kit.training.checkpoint import CheckpointStore
@@ -32,7 +32,7 @@ from kit.truth import StandaloneTraining
 
 SCRATCH, INHERITED = "scratch", "inherited"
 TRAININGS = "trainings.jsonl"
-OWN = {"weights", TRAININGS, "environment.json"}
+OWN = {"weights", TRAININGS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,19 +141,8 @@ class AloneRun:
 
     def _claim(self) -> None:
         run = self.directory
-        if run.resolved.exists():
-            stored = read_json(run.resolved, kind=str)
-            differing = [name for name, value in self.settings.items() if stored.get(name) != value]
-            if not differing:
-                return
-            if stored["kind"] != "alone" or not self.request.fresh:
-                raise InputError(
-                    f"{run.path} holds another {'run' if stored['kind'] != 'alone' else 'training'} "
-                    f"({', '.join(differing)} differ)",
-                    hint="name another folder with --out DIR",
-                )
-        else:
-            claim_folder(run.path, OWN.__contains__, "training")
+        if not claim_named(run, self.settings, "training", OWN, fresh=self.request.fresh):
+            return
         write_environment(run.environment, describe_compute())
         inherited = {} if self.inherited is None else {"run": self.inherited["path"]}
         inputs = {"data": absolute_spec(self._spec()), **inherited}

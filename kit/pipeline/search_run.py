@@ -10,10 +10,9 @@ from typing import Any
 from kit import __version__
 from kit.costs import costs, pareto_front, pool_costs
 from kit.data import absolute_spec
-from kit.errors import InputError
 from kit.evaluation.units import trees
 from kit.events import BatchScored, Event, PhaseFinished, PhaseStarted
-from kit.files import claim_folder, content_key, read_json, write_json
+from kit.files import content_key, read_json, write_json
 from kit.latency_table import LatencyTable
 from kit.pipeline.compute import describe_compute
 from kit.pipeline.evaluate import Evaluation, EvaluationRequest
@@ -23,7 +22,7 @@ from kit.pipeline.scored_run import require_finished
 from kit.pipeline.signals import StopFlag
 from kit.randomness import derive_random
 from kit.results import EVALUATIONS, ResultsFile
-from kit.run_dir import RunDirectory, find_run, write_environment
+from kit.run_dir import RunDirectory, claim_named, find_run, write_environment
 from kit.search.evolution import Evolution, RandomSearch, Searcher, batches
 from kit.search.limits import Limits
 from kit.search_space import Architecture
@@ -140,16 +139,8 @@ class SearchRun:
 
     def _claim(self) -> None:
         run = self.directory
-        if run.resolved.exists():
-            stored = read_json(run.resolved, kind=str)
-            differing = [name for name, value in self.settings.items() if stored.get(name) != value]
-            if differing:
-                raise InputError(
-                    f"{run.path} holds another search ({', '.join(differing)} differ)",
-                    hint="name another folder with --out DIR",
-                )
+        if not claim_named(run, self.settings, "search"):
             return
-        claim_folder(run.path, {run.environment.name}.__contains__, "search")
         write_environment(run.environment, describe_compute())
         spec = self.request.data or read_json(self.of.resolved, inputs=dict)["inputs"]["data"]
         inputs = {"run": str(self.of.path), "data": absolute_spec(spec)}

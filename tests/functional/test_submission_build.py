@@ -157,15 +157,15 @@ def test_sha256sum_accepts_the_sums(unpacked):
     assert listed == {str(p.relative_to(unpacked)) for p in unpacked.rglob("*") if p.is_file()} - {"SHA256SUMS"}
 
 
-def test_the_readmes_lines_load_a_calibrated_subnet(unpacked, checkout, monkeypatch):
-    """Exactly the lines of the README, in the folder of an unpacked archive."""
-    blocks = re.findall(r"```python\n(.*?)```", (checkout / "README.md").read_text(), re.DOTALL)
+def test_the_pages_lines_load_a_calibrated_subnet(unpacked, checkout, monkeypatch):
+    """Exactly the lines of docs/api.md, in the folder of an unpacked archive."""
+    blocks = re.findall(r"```python\n(.*?)```", (checkout / "docs" / "api.md").read_text(), re.DOTALL)
     (lines,) = [block for block in blocks if "resnet48_subnet" in block]
     monkeypatch.chdir(unpacked)
     index = json.loads(Path("onnx/index.json").read_text())
     for model in index["models"]:
         scope = {"code": model["code"]}
-        exec(compile(lines, "README.md", "exec"), scope)
+        exec(compile(lines, "api.md", "exec"), scope)
         network, stored = scope["network"], load_file(model["weights"])
         assert all(torch.equal(tensor, stored[name]) for name, tensor in network.state_dict().items())
         assert sum(parameter.numel() for parameter in network.parameters()) == model["params"] and not network.training

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -132,7 +132,7 @@ class Correction(Strict):
 class LatencyTable(Strict):
     """The document of `kit latency measure`."""
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1
+    format: Literal[1]
     profile: Name
     space: dict[str, Any]
     resolution: PositiveInt

@@ -133,7 +133,7 @@ def claim_named(
 
 def kind_of(run: RunDirectory) -> str:
     """What a run is: `recipe`, `truth`, `evaluation`, `ladder`, `search`, `alone`. Raises `StorageError`."""
-    return str(read_json(run.resolved, kind=str)["kind"])
+    return str(read_json(run.resolved).get("kind", "recipe"))
 
 
 def require_runs(runs: Path) -> None:

@@ -89,6 +89,7 @@ def measure_latency(
         for architecture, found, own in list(zip(chosen, measured, raw, strict=True))[FITTED:]
     ]
     return LatencyTable(
+        format=1,
         profile=profile.name,
         space=scale.space.to_json(),
         resolution=scale.resolution,

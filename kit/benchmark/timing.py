@@ -101,7 +101,7 @@ def measure(
     seconds: float,
     compared: Sequence[tuple[int, int]] = ((0, 1),),
     warm: bool = True,
-    least: float = LEAST_SECONDS,
+    least: float | None = None,
 ) -> Timings:
     """Take rounds of `ways` (each returns its seconds) until every compared ratio is narrow, `repeats` of them at least.
 
@@ -119,7 +119,7 @@ def measure(
         now = time.monotonic()
         found = Timings(rounds, compared, max(0.0, others_seconds() - busy) / max(now - begun, 0.1))
         needed = max(repeats, FEWEST if found.noise <= NARROW else MOST)
-        enough = len(rounds) >= needed and now - begun >= least
+        enough = len(rounds) >= needed and now - begun >= (LEAST_SECONDS if least is None else least)
         if enough or now - started + (now - begun) / len(rounds) > seconds:
             return found
 

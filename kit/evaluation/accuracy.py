@@ -71,4 +71,4 @@ def count_parts(network: nn.Module, images: EvaluationImages) -> tuple[tuple[int
             predicted = network(images.prepare(batch.images)).argmax(dim=1)
             parts.append((predicted == batch.labels.to(device, non_blocking=True)).sum())
             total += len(batch.labels)
-    return tuple(torch.stack(parts).tolist()), total
+    return tuple(torch.stack(parts).tolist()) if parts else (), total

@@ -82,7 +82,7 @@ def _score(
         on_device = batch._replace(labels=batch.labels.to(device, non_blocking=True))
         parts.append(torch.stack(list(classified(partial(count, on_device), range(len(batch.labels))))).sum(dim=0))
         total += len(batch.labels)
-    rows = torch.stack(parts, dim=1).tolist()
+    rows = torch.stack(parts, dim=1).tolist() if parts else [[] for _ in architectures]
     return [Score(each, sum(row), total, parts=tuple(row)) for each, row in zip(architectures, rows, strict=True)]
 
 

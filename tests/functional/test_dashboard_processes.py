@@ -342,8 +342,9 @@ class TestBrowser:
         command += ["--window-size=1200,800", "--remote-debugging-port=0", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
-            wait((profile / "DevToolsActivePort").exists, 60)
-            port = (profile / "DevToolsActivePort").read_text().split()[0]
+            told_port = profile / "DevToolsActivePort"
+            wait(lambda: told_port.exists() and "\n" in told_port.read_text(), 60)
+            port = told_port.read_text().split()[0]
             pictures, told = await _drive(f"http://127.0.0.1:{port}", address, tmp_path / "kit-runs.csv")
         finally:
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,8 +1,10 @@
 """Screen 5 with real archives and real commands: every key, at three sizes, on sound and on damaged files."""
 
+import asyncio
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import cast
 
@@ -328,10 +330,18 @@ class TestCommands:
             panel = app.screen.query_one(JobPanel)
             await pilot.press("b")
             await answer(pilot, str(tmp_path / "stopped.tar"))
-            await wait_for(pilot, lambda: "exporting" in lines_of(pilot), 120)
+            await wait_for(pilot, lambda: panel.is_busy)
+            building = app.started[-1].process
+            while "exporting" not in lines_of(pilot):  # a build is faster than a screen: a little of it at a time
+                building.send_signal(signal.SIGCONT)
+                await asyncio.sleep(0.05)
+                building.send_signal(signal.SIGSTOP)
+                await pilot.pause(0.15)
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
+            await pilot.pause(0.5)
+            building.send_signal(signal.SIGCONT)
             await wait_for(pilot, lambda: "ended with exit code 143" in panel.title, 120)
             assert not (tmp_path / "stopped.tar").exists()
             await pilot.press("b")

@@ -17,7 +17,7 @@ from kit.benchmark.timing import Timings, measure, median_ratio, shares, togethe
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else runs, and no time needs to pass."""
-    monkeypatch.setattr(timing, "_others_seconds", lambda: 0.0)
+    monkeypatch.setattr(timing, "others_seconds", lambda: 0.0)
     monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
 
 

@@ -45,6 +45,7 @@ SEEDS = st.integers(0, 10_000)
 def table_of(scale, time=lambda block: block.out_channels / 7, **changes):
     blocks = {block.key: BlockTime(ms=time(block), low=time(block), high=time(block)) for block in all_blocks(scale)}
     values = {
+        "format": 1,
         "profile": "tiny",
         "space": scale.space.to_json(),
         "resolution": scale.resolution,

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 
 from kit.benchmark.latency_backends import BACKENDS, Backend, Work
-from kit.benchmark.timing import OTHERS, measure, others_seconds, timed
+from kit.benchmark.timing import busy, measure, others_seconds, timed
 from kit.latency_table import BlockTime, Correction, LatencyTable, NetworkTime, all_blocks, blocks_of
 from kit.processor import processor_name
 from kit.randomness import derive_random
@@ -168,11 +167,8 @@ def mean_error(networks: Sequence[NetworkTime]) -> float:
 
 def doubts(spread: float, other_cores: float) -> str:
     """Why times are not to be believed."""
-    cores = psutil.cpu_count() or 1
     found = [f"the middle half of the repeats is {spread:.0%} wide, {NARROW:.0%} would be narrow"] if spread > NARROW else []
-    if other_cores > OTHERS * cores:
-        found.append(f"other processes kept {other_cores:.1f} of {cores} cores busy")
-    return "; ".join(found)
+    return "; ".join(found + busy(other_cores))
 
 
 def _runner(scale: Scale, backend: str, threads: int, batch: int) -> Backend:

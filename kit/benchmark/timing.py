@@ -68,14 +68,19 @@ class Timings:
 
     def document(self) -> dict[str, Any]:
         """What a benchmark's JSON says of its own spread; `doubts` say why its figures are not to be believed."""
-        rounds, cores = len(self.rounds), psutil.cpu_count() or 1
+        rounds = len(self.rounds)
         doubts = [f"{rounds} rounds are too few to know the spread, {FEWEST} are the fewest"] if rounds < FEWEST else []
         if self.noise > NARROW:
             doubts += [f"the interval is {self.noise:.0%} wide after {rounds} rounds, {NARROW:.0%} would be narrow"]
-        if self.other_cores > OTHERS * cores:
-            doubts += [f"other processes kept {self.other_cores:.1f} of {cores} cores busy"]
+        doubts += busy(self.other_cores)
         spread = {"repeats": rounds, "noise": self.noise, "other_cores": self.other_cores}
         return {**spread, "quiet": not doubts, "doubts": "; ".join(doubts)}
+
+
+def busy(other_cores: float) -> list[str]:
+    """A doubt, if other processes took so much of the machine that timings are not to be believed."""
+    cores = psutil.cpu_count() or 1
+    return [f"other processes kept {other_cores:.1f} of {cores} cores busy"] if other_cores > OTHERS * cores else []
 
 
 CPU = torch.device("cpu")

@@ -80,6 +80,14 @@ class Evaluator:
         budget = self.profile.evaluation.images
         return self.data.with_validation(budget) if budget else self.data
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Validation images of each batch; with a budget at least so many batches that they tell how much it matters."""
+        size, total = self.profile.evaluation.batch_size, self.seen.val_size
+        if self.profile.evaluation.images:
+            size = min(size, -(-total // PARTS))
+        return [min(size, total - start) for start in range(0, total, size)]
+
     @cached_property
     def images(self) -> EvaluationImages:
         """The batches that every sub-network sees, drawn once."""
@@ -87,10 +95,7 @@ class Evaluator:
         batches = self.data.calibration_batches(
             seed=self.seed, batch_size=calibration.batch_size, batches=calibration.batches
         )
-        batch_size = self.profile.evaluation.batch_size
-        if self.profile.evaluation.images:  # parts that differ tell how much their number matters
-            batch_size = min(batch_size, -(-self.seen.val_size // PARTS))
-        validation: Iterable[Batch] = self.seen.val_batches(batch_size=batch_size)
+        validation: Iterable[Batch] = self.seen.val_batches(batch_size=self.batch_sizes[0])
         if self.device.type == "cuda":
             batches, validation = _near(batches, list(validation), self.device)
         return EvaluationImages(

@@ -28,7 +28,7 @@ from kit.run_dir import RunDirectory, claim_named, find_run, write_environment
 from kit.strict import KEY_FORMAT, key_of
 from kit.supernet.weights import save_weights
 from kit.training.checkpoint import CheckpointStore
-from kit.truth import StandaloneTraining
+from kit.truth import StandaloneScore, StandaloneTraining
 
 SCRATCH, INHERITED = "scratch", "inherited"
 TRAININGS = "trainings.jsonl"
@@ -161,8 +161,9 @@ class AloneRun:
         records = run.path / TRAININGS
         if self.request.fresh:
             records.unlink(missing_ok=True)
+        kept = self._kept()
         for training in self.trainings:
-            if self.done(training) is not None:
+            if training in kept:
                 yield PhaseReused(phase=training.phase, key=self.key, steps=self._steps)
                 continue
             yield from self._train(training)
@@ -211,12 +212,13 @@ class AloneRun:
             if stopping and work.step < work.steps:
                 self.stop.check()
             started = time.monotonic()
-        yield from self._keep(training, work, curve)
+        yield from self._keep(training, work, score, curve)
         store.clear()
 
-    def _keep(self, training: Training, work: StandaloneTraining, curve: dict[int, float]) -> Iterator[Event]:
-        """Write the network, then the line that says it is done."""
-        [score] = work.score()
+    def _keep(
+        self, training: Training, work: StandaloneTraining, score: StandaloneScore, curve: dict[int, float]
+    ) -> Iterator[Event]:
+        """Write the network, then the line that says it is done; `score` is that of the last epoch."""
         network = work.network.network
         assert isinstance(network, ResNet)
         file = f"weights/{training.phase}.safetensors"
@@ -247,10 +249,8 @@ class AloneRun:
         )  # fmt: skip
         yield PhaseFinished(phase=training.phase, key=self.key, steps=work.steps, loss=score.loss)
 
-    def done(self, training: Training) -> dict[str, Any] | None:
-        """What is kept of a finished training, if its network is the one that was written."""
-        kept = {(entry["start"], entry["seed"]): entry for entry in kept_trainings(self.directory)}
-        return kept.get((training.start, training.seed))
+    def _kept(self) -> dict[Training, dict[str, Any]]:
+        return {Training(start=entry["start"], seed=entry["seed"]): entry for entry in kept_trainings(self.directory)}
 
     def _inherit(self) -> ResNet:
         """The supernet's sub-network, calibrated."""
@@ -259,9 +259,9 @@ class AloneRun:
 
     def result(self) -> dict[str, Any]:
         """The document of `kit run alone --json`."""
-        first = self.trainings[0].start
+        first, kept = self.trainings[0].start, self._kept()
         rows = {
-            start: [self._row(training) for training in self.trainings if training.start == start]
+            start: [self._row(kept[training]) for training in self.trainings if training.start == start]
             for start in (SCRATCH, INHERITED)
         }
         cost = costs(self.architecture, self.profile.scale)
@@ -277,11 +277,9 @@ class AloneRun:
         }
         return document if first == SCRATCH else document | {"from_scratch": rows[SCRATCH]}
 
-    def _row(self, training: Training) -> dict[str, Any]:
-        entry = self.done(training)
-        assert entry is not None
+    def _row(self, entry: dict[str, Any]) -> dict[str, Any]:
         return {
-            "seed": training.seed,
+            "seed": entry["seed"],
             "accuracy": entry["accuracy"],
             "loss": entry["loss"],
             "weights": str(self.directory.path / entry["weights"]),

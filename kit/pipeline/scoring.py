@@ -52,8 +52,7 @@ class ScoringJob:
             return None
         known = self.results_file.read_parts()
         rows = [known[code] for code in self.pool.codes if code in known]
-        sizes = [len(batch.labels) for batch in evaluator.images.validation]
-        return image_budget(rows, sizes, evaluator.data.val_size)
+        return image_budget(rows, evaluator.batch_sizes, evaluator.data.val_size)
 
     def macs_one_by_one(self, architectures: Iterable[Architecture]) -> int:
         """Multiply-adds of calibrating and scoring each of these sub-networks by itself."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from kit.data import normalize
 from kit.errors import InputError
 from kit.files import read_json
-from kit.pipeline.alone_run import kept_trainings
+from kit.pipeline.alone_run import INHERITED, kept_trainings
 from kit.pipeline.request import open_profile_data
 from kit.pipeline.scored_run import Origin, ScoredRun, open_scored_run
 from kit.results import Counts
@@ -64,7 +64,7 @@ def open_trained_alone(run: RunDirectory, data: str | None = None) -> TrainedAlo
         seed=entry["seed"],
         weights_sha256=entry["sha256"],
         how=f"trained by itself for {profile.truth.epochs} epochs from "
-        + ("a supernet's weights" if entry["start"] == "inherited" else "scratch"),
+        + ("a supernet's weights" if entry["start"] == INHERITED else "scratch"),
     )
     right = round(entry["accuracy"] * opened.val_size)
     return TrainedAlone(network, architecture, (right, opened.val_size), origin)

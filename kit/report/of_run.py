@@ -20,7 +20,7 @@ from kit.recipe import Profile
 from kit.report.page import Page, Picture, Section, Table
 from kit.run_dir import RunDirectory
 from kit.search_space import STAGES
-from kit.watch.convergence import REASONS, phase_checks, warning
+from kit.watch.convergence import REASONS, held_out_losses, phase_checks, warning
 from kit.watch.log_reader import LogReader
 from kit.watch.pool_rows import PoolRows
 from kit.watch.run_files import PoolReader, PoolView
@@ -218,12 +218,8 @@ def _convergence(about: _Run) -> Iterator[Section]:
     doubt = warning(checks)
     words += [f"{doubt[0].upper()}{doubt[1:]}. {REASONS}"] if doubt else []
     curves = {
-        name: [(float(place), value) for place, value in enumerate(values, 1)]
-        for name, values in {
-            "largest": [check.largest.loss for check in checks],
-            "smallest": [check.smallest.loss for check in checks],
-            "median sampled": [check.median_loss for check in checks],
-        }.items()
+        name: [(float(place), loss) for place, loss in enumerate(losses, 1)]
+        for name, losses in held_out_losses(checks).items()
     }
     plot = held_out_plot([check.phase for check in checks], curves)
     picture = Picture(name="held-out-loss", plot=plot, caption="A point for each phase, in their order.")

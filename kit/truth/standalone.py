@@ -83,11 +83,12 @@ class StandaloneTraining:
                         for each, batch in zip(logits, batches, strict=True)
                     ]
                 )
-                self._require_finite(losses.tolist(), f"has at step {self.step + 1}")
+                values = losses.tolist()
+                self._require_finite(values, f"has at step {self.step + 1}")
                 losses.sum().backward()
                 self.optimizer.step()
                 self.step += 1
-                yield Step(rate, tuple(losses.tolist()))
+                yield Step(rate, tuple(values))
 
     def _require_finite(self, losses: Sequence[float], when: str) -> None:
         if not all(map(math.isfinite, losses)):

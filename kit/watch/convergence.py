@@ -1,7 +1,7 @@
 """Whether a supernet has converged, as far as its sub-networks on held-out images tell."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.events import LARGEST, SAMPLED, SMALLEST, Validated
@@ -46,6 +46,15 @@ def phase_checks(validated: Iterable[Validated]) -> list[PhaseCheck]:
         if LARGEST in each and SMALLEST in each and sampled:
             checks.append(PhaseCheck(phase, each[LARGEST], each[SMALLEST], sampled))
     return checks
+
+
+def held_out_losses(checks: Sequence[PhaseCheck]) -> dict[str, tuple[float, ...]]:
+    """Curves by what they are of, a value for each phase."""
+    return {
+        LARGEST: tuple(check.largest.loss for check in checks),
+        SMALLEST: tuple(check.smallest.loss for check in checks),
+        "median": tuple(check.median_loss for check in checks),
+    }
 
 
 def warning(checks: list[PhaseCheck]) -> str:

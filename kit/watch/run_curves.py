@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.watch.convergence import phase_checks
+from kit.watch.convergence import held_out_losses, phase_checks
 from kit.watch.run_state import PhaseState, RunState
 from kit.watch.series import Curve
 
@@ -50,12 +50,7 @@ def _held_out(state: RunState) -> list[PhaseCurve]:
         ends[phase.name] = passes
     checks = [check for check in phase_checks(state.validated) if check.phase in ends]
     xs = tuple(ends[check.phase] for check in checks)
-    losses = {
-        "largest": [check.largest.loss for check in checks],
-        "smallest": [check.smallest.loss for check in checks],
-        "median": [check.median_loss for check in checks],
-    }
-    return [PhaseCurve(name, Curve(xs, tuple(values))) for name, values in losses.items() if values]
+    return [PhaseCurve(name, Curve(xs, losses)) for name, losses in held_out_losses(checks).items() if losses]
 
 
 def joined(curves: list[PhaseCurve]) -> Curve:

@@ -56,6 +56,8 @@ class PhaseStarted(Event):
     paths_per_step: float = 1
     first_step: int
     subspace: str
+    run: str = ""
+    """Of a row of a ladder: the id of the run that trains and scores it, under the same RUNS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,14 @@ class PhaseFinished(Event):
     key: str
     steps: int
     loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseFailed(Event):
+    """A row of a ladder cannot be made; the others go on."""
+
+    phase: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

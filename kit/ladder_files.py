@@ -1,8 +1,9 @@
-"""What a ladder keeps: a small file for each recipe and seed that is done, made to be committed, and what it measured."""
+"""What a ladder keeps: what it was asked for, a small file for each supernet that is done, and what it measured."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -10,6 +11,36 @@ from kit.errors import InputError
 from kit.files import read_json, storage_errors, write_json
 from kit.ladder_report import LadderReport
 from kit.strict import Fraction, Name, Strict, first_problem
+
+Half = Literal["even", "odd"]
+HALVES: tuple[Half, ...] = get_args(Half)
+"""Positions of a truth, counted from 0."""
+
+
+class AskedRow(Strict):
+    """One supernet that a ladder was asked for."""
+
+    recipe: Name
+    seed: int
+    key: str = ""
+    """Of its `DoneRow`; empty where its settings cannot be resolved."""
+    passes: int = 0
+    paper: float | None = None
+    """Pearson's r of the recipe in the paper."""
+
+
+class LadderInputs(Strict):
+    """What a ladder was asked for last, in full: whoever watches it needs no more than this, its log and its rows."""
+
+    rows: tuple[AskedRow, ...]
+    """In the order of the recipes; those of one recipe follow each other."""
+    folder: str
+    """Where the finished rows lie."""
+    truth: str
+    half: Half | None
+    num_classes: int
+    opponents: dict[str, dict[str, float]]
+    """Further rankings, values by code; of the truth's architectures only."""
 
 
 class DoneRow(Strict):
@@ -56,6 +87,20 @@ class RowFolder:
         with storage_errors("create", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.file(row.recipe, row.seed), row.model_dump(mode="json"))
+
+
+def write_inputs(path: Path, inputs: LadderInputs) -> None:
+    """Keep what a ladder was asked for."""
+    write_json(path, inputs.model_dump(mode="json"))
+
+
+def read_inputs(path: Path) -> LadderInputs:
+    """What a ladder was asked for last. Raises `StorageError` or `InputError` where that is missing or damaged."""
+    try:
+        # From text: in Python's own values a list is no tuple.
+        return LadderInputs.model_validate_json(json.dumps(read_json(path)))
+    except ValidationError as error:
+        raise InputError(f"{path} is damaged: {first_problem(error)}", hint="run the ladder again") from error
 
 
 def write_ladder(path: Path, report: LadderReport) -> None:

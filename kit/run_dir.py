@@ -56,6 +56,7 @@ class RunDirectory:
     evaluations = _Inside(EVALUATIONS)
     rank = _Inside("rank.json")
     ladder = _Inside("ladder.json")
+    ladder_inputs = _Inside("ladder-inputs.json")
     weights = _Inside("weights/supernet.safetensors")
     weights_manifest = _Inside("weights.json")
     lock = _Inside(".lock")

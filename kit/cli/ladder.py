@@ -13,9 +13,9 @@ from kit.errors import ExitCode, InputError
 from kit.watch.text import duration
 
 if TYPE_CHECKING:
+    from kit.ladder_files import Half
     from kit.ladder_report import LadderReport
     from kit.pipeline.ladder_plan import LadderCost
-    from kit.pipeline.ladder_run import Half
     from kit.recipe import Recipe
 
 
@@ -102,7 +102,7 @@ def _print(report: "LadderReport", *, as_json: bool) -> None:
 
 
 def _half(text: str | None) -> "Half | None":
-    from kit.pipeline.ladder_run import HALVES
+    from kit.ladder_files import HALVES
 
     for half in HALVES:
         if text == half:

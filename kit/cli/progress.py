@@ -107,6 +107,6 @@ def _message(event: Event, fold: RunFold) -> str:
             return f"[{sum(phase.status != 'waiting' for phase in phases)}/{len(phases)}] {describe(event)}"
         case events.RunStarted() | events.EvaluationStarted() | events.EvaluationFinished():
             return describe(event)
-        case events.RankSoFar() | events.Note():
+        case events.RankSoFar() | events.Note() | events.PhaseFailed():
             return describe(event)
     return ""

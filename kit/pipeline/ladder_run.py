@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from kit import __version__
 from kit.errors import KitError, StopRequestedError
-from kit.events import Event, Note, PhaseFinished, PhaseReused, PhaseStarted
-from kit.files import content_key, read_json, sha256_of_file, write_json
-from kit.ladder_files import DoneRow, RowFolder, read_ladder, write_ladder
+from kit.events import Event, PhaseFailed, PhaseFinished, PhaseReused, PhaseStarted
+from kit.files import read_json, write_json
+from kit.ladder_files import AskedRow, DoneRow, Half, LadderInputs, RowFolder, read_ladder, write_inputs, write_ladder
 from kit.ladder_report import LadderReport
 from kit.pipeline.rank_so_far import fitting_truth
 from kit.pipeline.recipe_run import RecipeRun
@@ -19,16 +19,13 @@ from kit.pipeline.request import Progress, ResolvedRun, RunRequest, open_profile
 from kit.pipeline.run_log import record
 from kit.pipeline.signals import StopFlag
 from kit.pool import load_pool
-from kit.ranking.ladder import Rows, measure
+from kit.ranking.ladder import Rows, half_of, inputs_key, measure
 from kit.ranking.truth_file import KnownTruth, load_truth
 from kit.recipe import Profile, Recipe, comparable
 from kit.run_dir import RunDirectory, check_same_settings, require_directory, write_environment
 from kit.strict import key_of
 from kit.watch.run_summary import read_state
 
-Half = Literal["even", "odd"]
-HALVES: tuple[Half, ...] = get_args(Half)
-"""Positions of a truth, counted from 0."""
 OUTSIDE_ROWS = ("name", "truth")
 """What of a profile decides no prediction."""
 Shown = Callable[[Iterable[Event]], Iterable[Event]]
@@ -92,11 +89,33 @@ class LadderRun:
         if request.truth is None:
             known = fitting_truth(request.profile, self.data)
         else:
-            known = KnownTruth(request.truth, load_truth(request.truth))
-        if request.half is None:
-            return known
-        codes = known.truth.codes[HALVES.index(request.half) :: len(HALVES)]
-        return replace(known, truth=known.truth.take(codes))
+            known = KnownTruth(request.truth.absolute(), load_truth(request.truth))
+        return half_of(known, request.half)
+
+    @cached_property
+    def inputs(self) -> LadderInputs:
+        """What is asked for, resolved. Raises `InputError` where no truth fits."""
+        request, known = self.request, self.truth.truth.index
+        opponents = {
+            name: {code: value for code, value in values.items() if code in known}
+            for name, values in request.opponents.items()
+        }
+        return LadderInputs(
+            rows=tuple(self._asked(Rung(recipe, seed)) for recipe in request.recipes for seed in range(request.seeds)),
+            folder=str(self.rows.path.absolute()),
+            truth=str(self.truth.path),
+            half=request.half,
+            num_classes=self.data.num_classes,
+            opponents=opponents,
+        )
+
+    def _asked(self, rung: Rung) -> AskedRow:
+        asked = AskedRow(recipe=rung.recipe.name, seed=rung.seed, paper=_paper(rung.recipe))
+        try:
+            resolved = self.resolve(rung)
+            return asked.model_copy(update={"key": row_key(resolved), "passes": resolved.plan.passes})
+        except KitError:  # it fails when its turn comes, and says why
+            return asked
 
     def execute(self, show: Shown) -> Iterator[Event]:
         """Train and score every rung that has no row yet; one that fails is noted, and the others go on."""
@@ -112,7 +131,7 @@ class LadderRun:
                 self.stop.check,
                 kind="ladder",
                 profile=self.request.profile.name,
-                passes=sum(self._passes(rung) for rung in self.rungs),
+                passes=sum(row.passes for row in self.inputs.rows),
                 phases=(rung.name for rung in self.rungs),
             )
 
@@ -125,6 +144,7 @@ class LadderRun:
                 if self.find(rung) is not None:
                     yield PhaseReused(phase=rung.name, key=key, steps=resolved.plan.passes)
                     continue
+                run = RecipeRun(resolved, self.stop)
                 yield PhaseStarted(
                     phase=rung.name,
                     key=key,
@@ -133,8 +153,8 @@ class LadderRun:
                     steps=resolved.plan.passes,
                     first_step=0,
                     subspace="",
+                    run=run.directory.id,
                 )
-                run = RecipeRun(resolved, self.stop)
                 for _ in show(run.execute()):
                     pass
                 self._keep(rung, key, resolved, run.directory)
@@ -142,7 +162,7 @@ class LadderRun:
                 raise
             except KitError as error:
                 self.errors[rung.recipe.name] = f"seed {rung.seed}: {error}"
-                yield Note(message=f"{rung.name} failed, the others go on: {error}")
+                yield PhaseFailed(phase=rung.name, reason=str(error))
                 continue
             loss = read_state(run.directory).loss
             yield PhaseFinished(phase=rung.name, key=key, steps=resolved.plan.passes, loss=loss or 0.0)
@@ -180,12 +200,6 @@ class LadderRun:
         """The rung's row, if it is done. Raises `KitError`."""
         return self.rows.find(rung.recipe.name, rung.seed, row_key(self.resolve(rung)))
 
-    def _passes(self, rung: Rung) -> int:
-        try:
-            return self.resolve(rung).plan.passes
-        except KitError:  # it fails when its turn comes, and says why
-            return 0
-
     def _claim(self) -> None:
         run, profile = self.directory, self.request.profile
         settings: dict[str, Any] = {
@@ -198,24 +212,22 @@ class LadderRun:
         else:
             write_environment(run.environment)
             write_json(run.resolved, {**settings, "kit": __version__, "inputs": {"data": self.request.data or profile.data}})
+        write_inputs(run.ladder_inputs, self.inputs)
 
     def report(self) -> LadderReport:
         """Measure all rows that are there, or answer what was measured of the very same.
 
         Raises `InputError` where their predictions and the truth share too little.
         """
-        request, truth = self.request, self.truth
+        request, opponents = self.request, self.inputs.opponents
         rows = [self._rows(recipe) for recipe in request.recipes]
-        measured = [[each.recipe.name, each.error, [done.model_dump(mode="json") for done in each.done]] for each in rows]
-        inputs = content_key(
-            [__version__, measured, sha256_of_file(truth.path), str(truth.path), request.half, request.opponents]
-        )
+        inputs = inputs_key(rows, self.truth, request.half, opponents)
         with suppress(KitError):  # of a ladder that measured nothing yet
             known = read_ladder(self.directory.ladder)
             if known.inputs == inputs:
                 return known
         scale = replace(request.profile.scale, num_classes=self.data.num_classes)
-        found = replace(measure(request.profile.name, rows, truth, scale, request.opponents), inputs=inputs)
+        found = replace(measure(request.profile.name, rows, self.truth, scale, opponents), inputs=inputs)
         write_ladder(self.directory.ladder, found)
         return found
 
@@ -229,7 +241,12 @@ class LadderRun:
                 error = error or f"seed {rung.seed}: {found}"
             else:
                 done += [row] if row else []
-        return Rows(recipe, done, error)
+        return Rows(recipe.name, done, error, _paper(recipe))
+
+
+def _paper(recipe: Recipe) -> float | None:
+    """Pearson's r in the paper."""
+    return None if recipe.paper is None else recipe.paper.pearson
 
 
 def row_key(resolved: ResolvedRun) -> str:

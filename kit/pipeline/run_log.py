@@ -16,7 +16,7 @@ from kit.watch.run_summary import read_state
 DURABLE = (events.PhaseFinished, events.RunFinished, events.RunStopped)
 NOTHING_NEW = (
     events.RunStarted, events.PhaseReused, events.Validated, events.EvaluationStarted, events.RankSoFar,
-    events.EvaluationFinished, events.RankMeasured, events.Note, events.RunFinished, events.RunStopped,
+    events.EvaluationFinished, events.RankMeasured, events.Note, events.PhaseFailed, events.RunFinished, events.RunStopped,
 )  # fmt: skip
 """What there is to tell where everything is done already."""
 

@@ -1,18 +1,19 @@
 """A ladder's rows on a truth: what each recipe ranks like, beside what costs nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
+from kit import __version__
 from kit.correlation import MIN_ARCHITECTURES
 from kit.correlation.ladder import rank_rows
 from kit.errors import InputError, some
-from kit.ladder_files import DoneRow
+from kit.files import content_key, sha256_of_file
+from kit.ladder_files import HALVES, DoneRow, Half
 from kit.ladder_report import LadderReport, LadderRow
 from kit.ranking.joining import join
 from kit.ranking.opponents import GIVEN, MACS, columns, logarithms
 from kit.ranking.truth_file import KnownTruth
-from kit.recipe import Recipe
 from kit.search_space import Scale
 
 
@@ -20,9 +21,26 @@ from kit.search_space import Scale
 class Rows:
     """A recipe of a ladder with its supernets that are done, and why others are missing."""
 
-    recipe: Recipe
+    recipe: str
     done: Sequence[DoneRow]
     error: str | None = None
+    paper: float | None = None
+    """Pearson's r of the paper, on its own truth."""
+
+
+def half_of(known: KnownTruth, half: Half | None) -> KnownTruth:
+    """Every second architecture of a truth, by position; all without a half."""
+    if half is None:
+        return known
+    return replace(known, truth=known.truth.take(known.truth.codes[HALVES.index(half) :: len(HALVES)]))
+
+
+def inputs_key(
+    rows: Iterable[Rows], known: KnownTruth, half: Half | None, opponents: Mapping[str, Mapping[str, float]]
+) -> str:
+    """Names what is measured, so that it need not be measured again. Raises `StorageError`."""
+    measured = [[each.recipe, each.error, [done.model_dump(mode="json") for done in each.done]] for each in rows]
+    return content_key([__version__, measured, sha256_of_file(known.path), str(known.path), half, opponents])
 
 
 def measure(
@@ -36,7 +54,7 @@ def measure(
 
     Raises `InputError` where these are too few to correlate, or predictions or truth are constant.
     """
-    predictions = {each.recipe.name: [row.predictions for row in each.done] for each in rows if each.done}
+    predictions = {each.recipe: [row.predictions for row in each.done] for each in rows if each.done}
     codes = _common(known, (each for several in predictions.values() for each in several))
     counted = columns(codes, scale)
     reference = join(dict(zip(codes, map(float, counted[MACS]), strict=True)), known.truth)
@@ -62,13 +80,13 @@ def measure(
         opponents={name: each for name, each in about.opponents.items() if each is not None},
         rows=tuple(
             LadderRow(
-                recipe=each.recipe.name,
+                recipe=each.recipe,
                 seeds=len(each.done),
-                rank=ranks.get(each.recipe.name),
+                rank=ranks.get(each.recipe),
                 passes=_mean(row.passes for row in each.done),
                 images=_mean(row.images for row in each.done),
                 seconds=_mean(row.seconds for row in each.done),
-                paper=None if each.recipe.paper is None else each.recipe.paper.pearson,
+                paper=each.paper,
                 error=each.error,
             )
             for each in rows

@@ -79,6 +79,8 @@ def _milestone(event: Event) -> str:
             return f"{event.phase}: there already ({event.key[:12]})"
         case events.PhaseFinished():
             return f"{event.phase}: done" + (f", loss {event.loss:.4f}" if event.loss else "")
+        case events.PhaseFailed():
+            return f"{event.phase} failed, the others go on: {event.reason}"
         case events.EvaluationStarted():
             already = f" ({event.done:,} already)" if event.done else ""
             return (

@@ -78,7 +78,7 @@ class RunFold:
                 self._fold_batch(event)
             case events.RunStarted():
                 self._start(event)
-            case events.PhaseStarted() | events.PhaseReused() | events.PhaseFinished():
+            case events.PhaseStarted() | events.PhaseReused() | events.PhaseFinished() | events.PhaseFailed():
                 self._fold_phase(event)
             case events.EvaluationStarted() | events.EvaluationFinished():
                 self._fold_evaluation(event)
@@ -172,15 +172,19 @@ class RunFold:
         self._outcome = "finished" if isinstance(event, events.RunFinished) else "stopped"
         self._stop_reason = event.reason if isinstance(event, events.RunStopped) else ""
 
-    def _fold_phase(self, event: events.PhaseStarted | events.PhaseReused | events.PhaseFinished) -> None:
+    def _fold_phase(
+        self, event: events.PhaseStarted | events.PhaseReused | events.PhaseFinished | events.PhaseFailed
+    ) -> None:
         phase = self._of(event.phase)
         if isinstance(event, events.PhaseStarted):
             self._phase = event.phase
-            names = ("key", "method", "epochs", "steps", "paths_per_step", "subspace")
+            names = ("key", "method", "epochs", "steps", "paths_per_step", "subspace", "run")
             phase.change(status="running", step=event.first_step, **{name: getattr(event, name) for name in names})
             self._seconds_per_step = None
         elif isinstance(event, events.PhaseFinished):
             phase.change(status="done", key=event.key, steps=event.steps, step=event.steps, loss=_finite(event.loss) or None)
+        elif isinstance(event, events.PhaseFailed):
+            phase.change(status="failed", reason=event.reason)
         else:
             status = "done" if phase.state.status == "done" else "reused"
             sizes = {"steps": event.steps, "step": event.steps, "paths_per_step": event.paths_per_step}

@@ -8,7 +8,7 @@ from kit.rank_report import Interval, read_figures
 from kit.watch.series import NO_CURVE, Curve
 
 Outcome = Literal["queued", "running", "finished", "stopped"]
-PhaseStatus = Literal["waiting", "running", "done", "reused"]
+PhaseStatus = Literal["waiting", "running", "done", "reused", "failed"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class PhaseState:
     """Of a search: the best architecture so far, and its accuracy."""
     found: Curve = NO_CURVE
     """Of a search: the best accuracy after so many evaluations."""
+    run: str = ""
+    """Of a row of a ladder: the id of its own run."""
+    reason: str = ""
+    """Why it failed."""
 
     @property
     def fraction(self) -> float:

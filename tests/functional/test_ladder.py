@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import succeed
 
+from kit.ladder_files import read_inputs
 from kit.ladder_report import LadderRow
 from kit.run_dir import find_run
-from kit.watch.run_summary import describe_run
+from kit.watch.run_summary import describe_run, read_state
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,13 @@ def test_rows_are_compared_kept_and_found_again(ladder, kit, small, tmp_path, mo
     assert (own["kind"], own["state"], own["passes_done"]) == ("ladder", "finished", own["passes"])
     assert {row["kind"] for row in listed.values()} == {"ladder", "recipe"} and len(listed) == 5
 
+    asked = read_inputs(small.runs / "ladder-tiny" / "ladder-inputs.json")
+    assert [(row.recipe, row.seed, row.passes) for row in asked.rows][1:3] == [
+        ("small", 1, one["passes"]),
+        ("shorter", 0, other["passes"]),
+    ]
+    assert (asked.folder, asked.truth) == (str(rows), document["truth"])
+
     # Nothing is measured twice.
     monkeypatch.setattr("kit.pipeline.ladder_run.measure", None)
     assert kit(*ladder("--rows", str(rows), "--json")).json == document
@@ -121,6 +129,9 @@ def test_a_recipe_that_fails_says_why_and_the_others_go_on(ladder, kit, small, t
     assert failed["pearson"] is None and failed["seeds"] == 0 and "seed 1" in failed["error"]
     assert done["error"] is None and done["seeds"] == 2
     assert "wild s0 failed, the others go on" in outcome.err
+    phases = {phase.name: phase for phase in read_state(find_run("ladder-tiny", small.runs)).phases}
+    assert phases["wild s1"].status == "failed" and f"seed 1: {phases['wild s1'].reason}" == failed["error"]
+    assert find_run(phases["shorter s0"].run, small.runs).path == small.runs / "shorter-tiny-s0"
     table = kit(*ladder(recipes=f"{wild},{second(small)}"))
     assert table.code == 1 and "wild:" in table.out
 

@@ -36,7 +36,7 @@ PHASE_COLUMNS = (
     Column("done", 5, right=True),
     Column("loss", 7, right=True),
 )
-STYLES = {"done": "good", "reused": "good", "running": "accent", "waiting": "muted"}
+STYLES = {"done": "good", "reused": "good", "running": "accent", "waiting": "muted", "failed": "bad"}
 REDRAW = 3.0
 """Seconds between two drawings of a growing curve: nobody sees one point in a thousand, but the battery does."""
 

@@ -9,6 +9,7 @@ from kit.events import from_line
 from kit.watch.event_text import clock, describe
 
 STYLES = {
+    events.PhaseFailed: "bad",
     **dict.fromkeys((events.PhaseStarted, events.PhaseFinished, events.PhaseReused), "accent"),
     **dict.fromkeys((events.EvaluationStarted, events.EvaluationFinished), "accent"),
     **dict.fromkeys((events.RunStarted, events.RunFinished, events.RankMeasured), "good"),

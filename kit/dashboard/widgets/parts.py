@@ -18,8 +18,14 @@ STATUS_STYLES = {
     "queued": "$text-muted",
 }
 STATUS_MARKS = {"running": "▶", "finished": "✓", "stopped": "■", "crashed": "✗", "damaged": "✗", "queued": "○"}
-PHASE_STYLES = {"done": "$text-success", "reused": "$text-success", "running": "bold $text-accent", "waiting": "$text-muted"}
-PHASE_MARKS = {"done": "✓", "reused": "↺", "running": "▶", "waiting": "·"}
+PHASE_STYLES = {
+    "done": "$text-success",
+    "reused": "$text-success",
+    "running": "bold $text-accent",
+    "waiting": "$text-muted",
+    "failed": "bold $text-error",
+}
+PHASE_MARKS = {"done": "✓", "reused": "↺", "running": "▶", "waiting": "·", "failed": "✗"}
 
 
 def muted(text: str) -> Content:

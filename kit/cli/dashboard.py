@@ -12,11 +12,13 @@ import typer
 
 from kit.cli.latency import LatencyOption
 from kit.cli.output import narrate, print_text
+from kit.cli.rank import OpponentOption
 from kit.errors import InputError, StorageError
 from kit.files import require_suffix, write_bytes
 
 if TYPE_CHECKING:
     from kit.dashboard.host import Options
+    from kit.ranking.opponent_files import OpponentFile
     from kit.run_dir import RunDirectory
 
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
@@ -32,6 +34,7 @@ def dashboard(
         Path | None, typer.Option("--pool", metavar="FILE", help="Show this pool on the screen of architectures.")
     ] = None,
     latency: LatencyOption = None,
+    opponent: OpponentOption = None,
     serve: Annotated[bool, typer.Option("--serve", help="In a browser, on localhost.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="For --serve.")] = 8000,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
@@ -47,6 +50,7 @@ def dashboard(
 ) -> None:
     """Watch runs in the terminal. Reads what runs write; nothing that happens here reaches a run that was started."""
     from kit.dashboard.bindings import SCREENS
+    from kit.ranking.opponent_files import OpponentFile, parse_opponent
     from kit.run_dir import find_run, require_runs
 
     require_runs(runs)
@@ -61,14 +65,18 @@ def dashboard(
         raise InputError(f"--pool {pool}: there is no such file")
     if latency is not None and not latency.is_file():
         raise InputError(f"--latency {latency}: there is no such file")
+    opponents = tuple(OpponentFile(each.name, each.path.absolute()) for each in map(parse_opponent, opponent or ()))
+    if missing := next((each for each in opponents if not each.path.is_file()), None):
+        raise InputError(f"--opponent {missing.name}={missing.path}: there is no such file")
     if serve:
         played = [] if replay is None else ["--replay", replay, "--speed", str(speed)]
         watched = [run] if run is not None and replay is None else []
         shown = [] if pool is None else ["--pool", str(pool.absolute())]
         shown += [] if latency is None else ["--latency", str(latency.absolute())]
+        shown += [word for each in opponents for word in ("--opponent", f"{each.name}={each.path}")]
         _serve([*watched, "--runs", str(runs.absolute()), "--screen", name, *shown, *played], port)
         return
-    options = _options(runs, directory, name, speed if replay else None, pool, latency)
+    options = _options(runs, directory, name, speed if replay else None, pool, latency, opponents)
     if once:
         _print_frame(options, size, svg, tuple(press or ()))
     else:
@@ -105,6 +113,7 @@ def _options(
     speed: float | None,
     pool: Path | None = None,
     latency: Path | None = None,
+    opponents: "tuple[OpponentFile, ...]" = (),
 ) -> "Options":
     from functools import partial
 
@@ -120,6 +129,7 @@ def _options(
         screen=screen,
         pool=None if pool is None else pool.absolute(),
         latency=None if latency is None else latency.absolute(),
+        opponents=opponents,
         ascii=not shows_unicode(),
         follow=follow if speed is None else partial(replay, speed=speed),
         settings=load_settings(settings_path()),

@@ -7,7 +7,7 @@ import typer
 
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
-from kit.cli.rank import OpponentOption, read_opponents
+from kit.cli.rank import OpponentOption
 from kit.cli.run import DataOption, RunsOption, SetOption, split_overrides
 from kit.errors import ExitCode, InputError
 from kit.watch.text import duration
@@ -55,6 +55,7 @@ def ladder(
     from kit.pipeline.ladder_plan import cost_of_ladder
     from kit.pipeline.ladder_run import LadderRequest, LadderRun
     from kit.pipeline.signals import stop_on_signals
+    from kit.ranking.opponent_files import read_opponents
     from kit.recipe import load_profile
 
     for_recipe, for_profile = split_overrides(set_ or [])
@@ -68,7 +69,7 @@ def ladder(
         recipes=_chosen(recipes),
         seeds=seeds,
         profile=chosen,
-        opponents=read_opponents(opponent or (), chosen),
+        opponents=read_opponents(opponent or (), chosen.search_space),
         runs=runs,
         data=data,
         truth=truth,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from kit.search_space import Scale
 
 app = typer.Typer(no_args_is_help=True, help="Latency on this device: measured blocks, and their sums.")
-LATENCY = "latency"
-"""Its name among opponents: what takes longer is ranked better."""
 AGREES, ERROR = 0.95, 10.0
 """Pearson's r of sums and whole networks at least, and their mean error in percent at most: a table to go by."""
 MOST_THREADS = 1024

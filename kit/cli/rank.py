@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.latency import LATENCY, LatencyOption, open_latency
+from kit.cli.latency import LatencyOption, open_latency
 from kit.cli.output import JsonOption, narrate, print_json, print_table, print_text
 from kit.errors import InputError
 
 if TYPE_CHECKING:
     from kit.correlation import Count
     from kit.rank_report import RankReport
-    from kit.recipe import Profile
 
 OpponentOption = Annotated[
     list[str] | None,
@@ -88,6 +87,8 @@ def _rank_codes(
 ) -> Ranked:
     from kit.pool import load_pool
     from kit.ranking.joining import join
+    from kit.ranking.opponent_files import read_opponents
+    from kit.ranking.opponents import LATENCY
     from kit.ranking.truth_file import find_truth, load_truth
     from kit.recipe import load_profile
 
@@ -96,7 +97,7 @@ def _rank_codes(
     chosen = load_profile(profile or loaded.profile or "imagenet")
     loaded.require_codes_of(chosen.search_space)
     joined = join(load_pool(predictions, chosen.search_space).scores, loaded)
-    named = read_opponents(opponents, chosen)
+    named = read_opponents(opponents, chosen.search_space)
     if latency is not None:
         named[LATENCY] = open_latency(latency, chosen.scale, f"profile {chosen.name}").by_code(joined.codes)
     report = joined.rank(chosen.scale, opponents=named, top=top)
@@ -108,24 +109,6 @@ def _rank_codes(
         narrate(f"left out: {joined.truth_only} architectures of the truth without a prediction")
     sources = {"predictions": str(predictions.resolve()), "truth": str(path.resolve()), "profile": chosen.name}
     return report, sources, {"predictions_only": joined.predictions_only, "truth_only": joined.truth_only}
-
-
-def read_opponents(opponents: Sequence[str], profile: "Profile") -> dict[str, dict[str, float]]:
-    """Of `NAME=FILE`, each a challenge JSON: what it says of every code. Raises `InputError`, `StorageError`."""
-    from kit.pool import load_pool
-
-    return {name: load_pool(file, profile.search_space).scores for name, file in map(_named_file, opponents)}
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    from kit.ranking.opponents import OPPONENTS
-
-    name, separator, file = text.partition("=")
-    if not (name and separator and file):
-        raise InputError(f"--opponent {text!r} is not NAME=FILE", hint="for instance --opponent zen=zen.json")
-    if name in {LATENCY, *(each.name for each in OPPONENTS)}:
-        raise InputError(f"--opponent {name}: kit counts that itself", hint="choose another name")
-    return name, Path(file)
 
 
 def print_rank(report: "RankReport", *name: str) -> None:

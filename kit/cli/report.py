@@ -7,7 +7,7 @@ import typer
 
 from kit.cli.latency import LatencyOption, open_latency
 from kit.cli.output import JsonOption, print_json, print_text
-from kit.cli.rank import OpponentOption, read_opponents
+from kit.cli.rank import OpponentOption
 from kit.cli.run import RunsOption
 
 
@@ -21,6 +21,7 @@ def report(
 ) -> None:
     """One self-contained HTML page, readable without a network or scripts, with SVG and CSV files beside it."""
     from kit.errors import InputError
+    from kit.ranking.opponent_files import read_opponents
     from kit.report.of_ladder import report_of_ladder
     from kit.report.of_run import report_of_run
     from kit.report.page import write_page
@@ -39,7 +40,7 @@ def report(
         profile = read_settings(found).profile
         if latency is not None:
             open_latency(latency, profile.scale, f"run {found.id}")
-        page = report_of_run(found, read_opponents(opponent or (), profile), latency)
+        page = report_of_run(found, read_opponents(opponent or (), profile.search_space), latency)
     else:
         raise InputError(f"{found.id} is of kind {kind}", hint="there are reports of recipe runs, evaluations and ladders")
     path = write_page(page, out).resolve()

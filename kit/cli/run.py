@@ -8,7 +8,7 @@ import typer
 from kit.cli.launch import launchable
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
-from kit.cli.rank import OpponentOption, print_rank, read_opponents
+from kit.cli.rank import OpponentOption, print_rank
 from kit.errors import InputError
 from kit.launcher import place
 from kit.watch.text import duration, short_number
@@ -57,6 +57,7 @@ def recipe(
     The same command continues what was interrupted, and is done at once when nothing is missing.
     """
     from kit.pipeline.request import RunRequest
+    from kit.ranking.opponent_files import read_opponents
     from kit.recipe import load_profile, load_recipe
 
     for_recipe, for_profile = split_overrides(set_ or [])
@@ -77,7 +78,8 @@ def recipe(
             return
         _plan(request, as_json=json)
     else:
-        _execute(request, read_opponents(opponent or (), request.profile), as_json=json)
+        named = read_opponents(opponent or (), request.profile.search_space)
+        _execute(request, named, as_json=json)
 
 
 @app.command("truth")

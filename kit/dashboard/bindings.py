@@ -55,6 +55,7 @@ _TABLE: dict[str, tuple[Row, ...]] = {
         ("previous", "p", "step(-1)", "Step back", True),
         ("play", "space", "play", "Play", True),
         ("truth", "u", "truth", "Truth", True),
+        ("opponent", "a", "opponent", "Add an opponent", False),
         ("panel", "v", "next_panel", "Panel", True),
         ("open", "o", "open", "Open the architecture", False),
     ),

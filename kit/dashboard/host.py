@@ -19,6 +19,7 @@ from kit.dashboard.settings import Settings
 from kit.dashboard.widgets.dialogs import Ask, Confirm
 from kit.errors import KitError
 from kit.files import storage_errors, user_path
+from kit.ranking.opponent_files import OpponentFile
 from kit.run_dir import RunDirectory
 from kit.watch.log_reader import Reading, follow
 from kit.watch.processes import Started, start_detached
@@ -45,6 +46,8 @@ class Options:
     """Shown on the screen of architectures instead of the run's own."""
     latency: Path | None = None
     """The latency table behind a column there."""
+    opponents: tuple[OpponentFile, ...] = ()
+    """Rankings beside a run's predictions."""
     follow: Follow = follow
     settings: Settings = field(default_factory=Settings)
 

@@ -48,7 +48,7 @@ class Joined:
                 hint="truth and predictions are joined by code: both must be about the same pool",
             )
         counted = {} if scale is None else columns(self.codes, scale)
-        named = {name: self._column(name, values) for name, values in (opponents or {}).items()}
+        named = {name: self.column(name, values) for name, values in (opponents or {}).items()}
         truth = self.truth
         report = rank_correlation(
             self.predictions,
@@ -62,7 +62,8 @@ class Joined:
         )
         return replace(report, chosen=truth.chosen)
 
-    def _column(self, name: str, values: Mapping[str, float]) -> list[float]:
+    def column(self, name: str, values: Mapping[str, float]) -> list[float]:
+        """What an opponent says of these architectures. Raises `InputError` where it does not know one of them."""
         missing = [code for code in self.codes if code not in values]
         if missing:
             raise InputError(

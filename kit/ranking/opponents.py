@@ -23,6 +23,8 @@ class Opponent:
     column: Callable[[PoolCosts], NDArray[np.int64]]
 
 
+LATENCY = "latency"
+"""What a latency table is called beside them: what takes longer is ranked better."""
 MACS, PARAMS, DEPTH = COUNTED
 OPPONENTS = (
     Opponent(MACS, "multiply-adds", lambda costs: costs.macs),

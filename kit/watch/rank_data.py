@@ -3,7 +3,7 @@
 Computed in a worker thread; knows nothing of terminals.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from kit.correlation import MIN_ARCHITECTURES, rank_correlation
 from kit.errors import InputError, KitError
 from kit.events import RankSoFar
 from kit.rank_report import Figures, Interval, Metric, RankReport, read_figures
-from kit.ranking.joining import join, next_count
+from kit.ranking.joining import Joined, join, next_count
 from kit.watch.pool_rows import PoolRows, rank_errors
 from kit.watch.run_files import PoolView
 
@@ -61,6 +61,8 @@ class Comparison:
     """How many of the pool had a score when each row got its own."""
     cells: tuple[CellFigures, ...] = ()
     moments: tuple[Moment, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Why opponents that somebody named are not in the report."""
 
     def at(self, moment: Moment | None) -> NDArray[np.int64]:
         """Numbers of the rows that had a score at a moment (all without one)."""
@@ -76,7 +78,8 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = ()) -> Comparison:
     assert view.profile is not None
     accuracies = {code: acc for code, acc in zip(rows.codes, rows.numbers("acc").tolist(), strict=True) if acc == acc}
     joined = join(accuracies, truth.truth)
-    report = joined.rank(view.profile.scale, details=False)
+    named, left_out = _opponents(joined, view)
+    report = joined.rank(view.profile.scale, opponents=named, details=False)
     places = {code: place for place, code in enumerate(view.scores.accuracies, 1)} if view.scores.ordered else {}
     known = [rows.index[code] for code in joined.codes]
     compared = rows.take(sorted(known, key=lambda row: (places.get(rows.codes[row], 0), row)))
@@ -89,7 +92,21 @@ def compare(view: PoolView, events: Sequence[RankSoFar] = ()) -> Comparison:
         scored_at=scored_at,
         cells=tuple(_cells(compared)),
         moments=tuple(_moments(compared, report, scored_at, events, ordered=view.scores.ordered)),
+        left_out=left_out,
     )
+
+
+def _opponents(joined: Joined, view: PoolView) -> tuple[dict[str, Mapping[str, float]], tuple[str, ...]]:
+    """Those that know all architectures, and why others do not take part: one bad file hides no other figure."""
+    named, left_out = {}, list(view.opponent_problems)
+    for name, values in view.opponents.items():
+        try:
+            joined.column(name, values)
+        except InputError as error:
+            left_out.append(str(error))
+        else:
+            named[name] = values
+    return named, tuple(left_out)
 
 
 def count_known(rows: PoolRows) -> int:

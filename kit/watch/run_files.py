@@ -1,7 +1,7 @@
 """What a run has on disk besides its log: settings, pool, scores, truth. Read in worker threads only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from kit.files import read_json
 from kit.latency_table import LatencyTable, read_latency
 from kit.pool import Entry, parse_entries, read_document
 from kit.ranking.made_with import MadeWith
+from kit.ranking.opponent_files import OpponentFile
 from kit.ranking.truth_file import KnownTruth, find_truth, load_truth, truth_for
 from kit.recipe import Partition, Profile, load_profile
 from kit.results import ResultsReader
@@ -65,6 +66,10 @@ class PoolView:
     """Why the truth that somebody chose cannot be used."""
     no_truth: str = ""
     """Why no truth of the kit's fits, where nobody chose one."""
+    opponents: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Rankings of the user's files, values by code."""
+    opponent_problems: tuple[str, ...] = ()
+    """Why files that somebody named are not among them."""
     latency: str = ""
     """What the figures of the latency table are, or why it has none for this pool."""
     error: KitError | None = None
@@ -144,6 +149,7 @@ class PoolReader:
     pool: Path | None = None
     truth: str = ""
     """A path or a profile's name; empty: the shipped one."""
+    opponents: tuple[OpponentFile, ...] = ()
     latency: Path | None = None
     """A latency table."""
     _results: ResultsReader | None = field(default=None, init=False, compare=False)
@@ -162,7 +168,7 @@ class PoolReader:
             view = replace(view, source=path.name)
             progress(f"reading {path.name}", 0.0)
             entries = parse_entries(read_document(path), source=str(path))
-            view = _with_truth(view, settings, self.truth)
+            view = _with_opponents(_with_truth(view, settings, self.truth), settings.profile.search_space, self.opponents)
             table, told = self._latency(settings.profile)
             return replace(view, latency=told, rows=_rows(view, entries, path, table, progress))
         except KitError as error:
@@ -205,6 +211,18 @@ def _with_truth(view: PoolView, settings: RunSettings, chosen: str) -> PoolView:
         return replace(view, truth=truth_for(settings.profile.name, settings.made_with))
     except KitError as error:
         return replace(view, no_truth=str(error))
+
+
+def _with_opponents(view: PoolView, space: SearchSpace, files: Iterable[OpponentFile]) -> PoolView:
+    """With what can be read of the files that somebody named."""
+    found: dict[str, dict[str, float]] = {}
+    problems = []
+    for file in files:
+        try:
+            found[file.name] = file.read(space)
+        except KitError as error:
+            problems.append(f"opponent {file.name}: {error}")
+    return replace(view, opponents=found, opponent_problems=tuple(problems))
 
 
 def _rows(view: PoolView, entries: list[Entry], path: Path, latency: LatencyTable | None, progress: Progress) -> PoolRows:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import succeed
 from dashboard_tools import FASHION, SIZES, check_snapshot, copy_runs, hides, open_app, shows, text_of, wait_for
 from score_records import recorded_scores, write_scores
 from textual.widgets import Input
@@ -15,6 +16,7 @@ from kit.dashboard.widgets.dialogs import Ask
 from kit.dashboard.widgets.plot import CurveView, Points
 from kit.events import EvaluationFinished, EventLog, RankSoFar
 from kit.pool import load_pool
+from kit.ranking.opponent_files import OpponentFile
 from kit.ranking.truth_file import load_truth, shipped_truths
 from kit.watch.rank_data import METRIC_TITLES, METRICS
 
@@ -86,6 +88,38 @@ class TestFigures:
             assert not screen_of(app).by_cell
             assert any("no partition" in note.message for note in app._notifications)
             await hides(pilot, "By cell of")
+
+    async def test_files_of_the_user_are_opponents_and_bad_ones_are_told(self, runs: Path, tmp_path: Path) -> None:
+        """What `kit score params` writes ranks as the column of parameters does."""
+        report = json.loads((runs / FASHION / "rank.json").read_text())
+        pool = str(runs / FASHION / "pool.json")
+        succeed("score", "params", "--pool", pool, "--profile", "fashion", "--out", str(tmp_path / "mine.json"))
+        entries = json.loads((tmp_path / "mine.json").read_text())
+        (tmp_path / "few.json").write_text(json.dumps(dict(list(entries.items())[:5])))
+        given = (OpponentFile("torn", tmp_path / "torn.json"),)
+        (tmp_path / "torn.json").write_text('{"a": {"arch"')
+        async with open_app(runs, run=FASHION, screen="rank", size=SIZES["wide"], opponents=given) as (app, pilot):
+            await shows(pilot, "left out: opponent torn:")
+
+            async def answer(*texts: str) -> None:
+                await pilot.press("a")
+                await wait_for(pilot, lambda: isinstance(app.screen, Ask))
+                for text in texts:
+                    assert isinstance(app.screen, Ask), "what is no file was taken"
+                    app.screen.query_one(Input).value = text
+                    await pilot.press("enter")
+                await wait_for(pilot, lambda: isinstance(app.screen, RankScreen) and app.is_settled)
+
+            await answer("macs=mine.json", "mine=nowhere.json", "", "mine.json")
+            own = report["baselines"]["params"]["kendall"]["value"]
+            await shows(pilot, f"{'mine':<14} {own:+.3f}")
+            await shows(pilot, "mine: ")
+            await answer("some=few.json")
+            await shows(pilot, "left out: opponent some: no value for")
+            for name in ("some=", "torn="):
+                await answer(name)
+            await hides(pilot, "left out")
+            assert f"{'mine':<14} {own:+.3f}" in text_of(pilot)
 
     @pytest.mark.parametrize("size", SIZES)
     async def test_it_looks_as_recorded(self, runs: Path, size: str) -> None:

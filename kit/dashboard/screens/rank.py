@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from kit.dashboard.widgets.table import Rows, VirtualTable
 from kit.errors import KitError
 from kit.files import user_path
 from kit.rank_report import Metric
+from kit.ranking.opponent_files import OpponentFile, parse_opponent
 from kit.ranking.truth_file import shipped_truths
 from kit.watch.filter_language import Filter
 from kit.watch.log_reader import Reading
@@ -55,6 +57,7 @@ class RankScreen(PoolScreen):
     def __init__(self) -> None:
         super().__init__()
         self._truth = ""
+        self._opponents: dict[str, OpponentFile] = {}
         self._view = PoolView()
         self._comparison: Comparison | None = None
         self._error: KitError | None = None
@@ -66,6 +69,7 @@ class RankScreen(PoolScreen):
         self._filter: Filter | None = None
 
     def compose_body(self) -> Iterable[Widget]:
+        self._opponents = {file.name: file for file in self.app.options.opponents}
         yield Static("", id="rank-line", markup=False)
         yield Static("", id="rank-empty", classes="empty", markup=False)
         with Horizontal(id="rank-body"):
@@ -90,7 +94,7 @@ class RankScreen(PoolScreen):
             if state.complete
             else None
         )
-        reader = PoolReader(self.app.run_directory, truth=self._truth)
+        reader = PoolReader(self.app.run_directory, truth=self._truth, opponents=tuple(self._opponents.values()))
         if reader.run is None:
             self._show()
             return
@@ -291,6 +295,33 @@ class RankScreen(PoolScreen):
         self._truth = str(path.absolute()) if path.is_file() else answer
         self.refresh_content(self.app.reading)
 
+    def action_opponent(self) -> None:
+        """A file of the user's beside what is counted; in the place of one of that name, `NAME=` takes it away."""
+        there = f"; now there: {', '.join(self._opponents)} (NAME= takes one away)" if self._opponents else ""
+        self.app.ask(
+            "Compare also with",
+            self._choose_opponent,
+            detail=f"NAME=FILE or FILE: a challenge JSON, such as kit score writes{there}",
+            check=self._check_opponent,
+        )
+
+    def _check_opponent(self, text: str) -> str:
+        if text.strip().removesuffix("=") in self._opponents:
+            return ""
+        try:
+            return check_file(str(_opponent(text).path))
+        except KitError as error:
+            return str(error)
+
+    def _choose_opponent(self, answer: str) -> None:
+        name = answer.strip().removesuffix("=")
+        if name in self._opponents:
+            del self._opponents[name]
+        else:
+            file = _opponent(answer)
+            self._opponents[file.name] = file
+        self.refresh_content(self.app.reading)
+
     # Copy and export
 
     def copy_text(self) -> str | None:
@@ -309,6 +340,13 @@ def _go_to(app: Host, code: str) -> None:
 
     if isinstance(app.screen, ArchitecturesScreen):
         app.screen.await_code(code)
+
+
+def _opponent(text: str) -> OpponentFile:
+    """What an answer names; a file alone is called as it is, without its ending. Raises `InputError`."""
+    text = text.strip()
+    file = parse_opponent(text if "=" in text else f"{Path(text).stem}={text}")
+    return OpponentFile(file.name, user_path(str(file.path)).absolute())
 
 
 def _check_truth(text: str) -> str:

@@ -6,7 +6,7 @@ from kit.correlation import MIN_ARCHITECTURES
 from kit.dashboard.widgets.forest import Mark, forest
 from kit.dashboard.widgets.parts import Part
 from kit.errors import KitError
-from kit.rank_report import Correlations, Interval, Metric, RankReport
+from kit.rank_report import COUNTED, MACS, Correlations, Interval, Metric, RankReport
 from kit.ranking.opponents import label_of
 from kit.watch.log_reader import Reading
 from kit.watch.rank_data import METRIC_TITLES, Comparison, Moment, count_known
@@ -16,6 +16,13 @@ from kit.watch.text import clean, percent
 CELL_COLOURS = ("primary", "accent", "success", "secondary", "error", "warning")
 CELL_MARKERS = ("●", "▲", "○", "▼", "\u00d7", "▶")
 """Different ones also where the terminal has only ASCII."""
+
+
+VERDICTS = {
+    1: ("ranks better than", "$text-success"),
+    -1: ("ranks worse than", "$text-error"),
+    0: ("not shown to differ from", "$text-warning"),
+}
 
 
 def cell_style(cell: int) -> tuple[str, str]:
@@ -54,13 +61,14 @@ def rank_figures(comparison: Comparison, metric: Metric, moment: Moment, width: 
     marks = [Mark(label, own, "$success" if now else "$warning", "not known")]
     if not now:
         marks.append(Mark("supernet now", _figure(report.predictions, metric), "$success"))
-    marks += [Mark(label_of(name), _figure(result, metric), "$accent") for name, result in report.opponents.items()]
+    marks += [Mark(clean(label_of(name)), _figure(result, metric), "$accent") for name, result in report.opponents.items()]
     parts: list[Part | Content] = [
         (f"{METRIC_TITLES[metric]} with the truth", "bold $text-primary"),
         ("  95 % intervals\n", "$text-muted"),
     ]
     parts += [forest(marks, width, ceiling=ceiling), "\n"]
     parts += _verdict(report, metric)
+    parts += [(f"left out: {clean(why)}\n", "$text-warning") for why in comparison.left_out]
     if comparison.cells:
         parts += ["\n", ("By cell of the partition", "bold $text-primary")]
         parts += [("  one sub-supernet each\n" if len(comparison.cells) > 1 else "\n", "$text-muted")]
@@ -83,18 +91,15 @@ def _figure(correlations: Correlations | None, metric: Metric) -> Interval | Non
 
 
 def _verdict(report: RankReport, metric: Metric) -> list[Part | Content]:
-    """In words: better than counting multiply-adds or not, and how far the truth itself can be trusted."""
+    """In words: better than counting multiply-adds and the user's files or not, and how far the truth can be trusted."""
     parts: list[Part | Content] = []
-    versus = report.versus_macs
-    if versus is not None and metric != "spearman":
+    for name, versus in report.versus.items() if metric != "spearman" else ():
+        if name != MACS and name in COUNTED:
+            continue
         difference = versus.pearson_difference if metric == "pearson" else versus.kendall_difference
-        if difference.sign > 0:
-            word, style = "ranks better than counting multiply-adds", "$text-success"
-        elif difference.sign < 0:
-            word, style = "ranks worse than counting multiply-adds", "$text-error"
-        else:
-            word, style = "not shown to differ from counting multiply-adds", "$text-warning"
-        parts += [(f"{word}: ", style), f"{difference:+.3f}", "\n"]
+        word, style = VERDICTS[difference.sign]
+        whom = "counting multiply-adds" if name == MACS else clean(name)
+        parts += [(f"{word} {whom}: ", style), f"{difference:+.3f}", "\n"]
     reliability = report.accuracy_reliability
     if reliability is None:
         parts += [("one seed of truth: nobody can tell how much of it is noise\n", "$text-muted")]

@@ -8,7 +8,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from kit.dashboard.bindings import SCREENS, TITLES, actions
-from kit.dashboard.host import Host, Options, check_new_file
+from kit.dashboard.host import Host, NotYetError, Options, check_new_file
 from kit.dashboard.screens import SCREEN_CLASSES
 from kit.dashboard.screens.base import KitScreen, following
 from kit.dashboard.settings import THEMES
@@ -63,6 +63,15 @@ class DashboardApp(Host):
             self.switch_mode(name)
 
     action_show = show
+
+    def action_show_ladder(self) -> None:
+        """The ladder that was chosen last, else the newest one, one that runs first."""
+        ladders = [summary for summary in self.runs if summary.kind == "ladder"]
+        if not ladders:
+            raise NotYetError("there is no ladder here", hint="kit run ladder makes one")
+        if self.run_directory not in [summary.run for summary in ladders]:
+            self.select_run(next((each for each in ladders if each.status == "running"), ladders[0]).run)
+        self.show("run")
 
     async def action_back(self) -> None:
         """Close what lies on top, or return to the screen before."""

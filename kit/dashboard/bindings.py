@@ -17,6 +17,7 @@ Row = tuple[str, str, str, str, bool]
 _TABLE: dict[str, tuple[Row, ...]] = {
     "app": (
         *((name, str(number), f"show('{name}')", TITLES[name], False) for number, name in enumerate(SCREENS, 1)),
+        ("ladder", "8", "show_ladder", "Newest ladder", False),
         ("help", "question_mark,f1", "show_help", "Help", True),
         ("palette", "ctrl+p", "command_palette", "All actions", False),
         ("theme", "t", "next_theme", "Next theme", False),

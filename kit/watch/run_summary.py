@@ -38,6 +38,11 @@ class RunSummary:
         return self.run.id
 
     @property
+    def kind(self) -> str:
+        """`recipe`, `truth`, `evaluation`, `ladder`, `alone` or `search`."""
+        return self.settings.kind or self.state.kind
+
+    @property
     def recipe(self) -> str:
         """The recipe's name; of a run without one, what kind of run it is."""
         return self.settings.recipe or self.state.recipe
@@ -63,7 +68,7 @@ class RunSummary:
         state = self.state
         return {
             "run": self.id,
-            "kind": self.settings.kind or state.kind,
+            "kind": self.kind,
             "recipe": self.recipe,
             "profile": self.profile,
             "seed": self.settings.seed if self.settings.kind else state.seed,

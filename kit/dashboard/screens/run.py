@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from kit.dashboard.screens.base import following
-from kit.dashboard.screens.run_commands import RunCommands
+from kit.dashboard.screens.run_ladder import RunLadder
 from kit.dashboard.widgets.fitted_pane import FittedPane
 from kit.dashboard.widgets.log_table import LOG_COLUMNS, LogTable, read_line
 from kit.dashboard.widgets.parts import PHASE_MARKS, bar
@@ -44,11 +44,11 @@ PhaseRow = PhaseState | EvaluationState | None
 """A row of the table of phases: a phase, the scoring, or (None) all phases together."""
 
 
-class RunScreen(RunCommands):
+class RunScreen(RunLadder):
     """Pipeline, curves, the last step, the log; what has no room is one key away."""
 
     NAME = "run"
-    FILTER_HELP = "search the log"
+    FILTER_HELP = "search the log, or the rows of a ladder"
     AUTO_FOCUS = "#run-log"
     PANELS: ClassVar = {"log": "#run-log", "step": "#run-step"}
     log_table = getters.query_one("#run-log", LogTable)
@@ -70,6 +70,7 @@ class RunScreen(RunCommands):
         with Vertical(id="run-body"):
             yield FittedPane(id="run-header", can_focus=False)
             yield FittedPane(id="run-strip", can_focus=False)
+            yield from self.compose_ladder()
             with Horizontal(id="run-middle"):
                 yield VirtualTable(PHASE_COLUMNS, id="run-phases", empty="no phase has begun yet")
                 with Vertical(id="run-centre", classes="column panel"):
@@ -90,6 +91,7 @@ class RunScreen(RunCommands):
         if self._settings_of is None or self._settings_of.path != run.path:
             self._settings_of, self._batch_size, self.scope = run, None, None
             self.in_thread(partial(batch_size, run), partial(self._take_batch_size, run), "settings")
+        self.show_ladder(run, reading)
         state, images = reading.state, self._batch_size
         if state.kind == "search" and self.kind == "loss":  # which it has none of
             self.kind = "accuracy"
@@ -194,23 +196,27 @@ class RunScreen(RunCommands):
 
     def apply_filter(self, text: str) -> None:
         self.log_table.show(self.app.reading.lines, text)
+        self.words = text.lower().split()
+        self.panel_of_ladder.filter(self.has_words)
 
     def action_follow(self) -> None:
         self.log_table.follows = True
         self.log_table.show(self.app.reading.lines)
 
     def copy_text(self) -> str | None:
-        """The line of the log under the cursor, or the codes of the last step."""
+        """The line of the log under the cursor, the row of a ladder, or the codes of the last step."""
         if self.log_table.has_focus:
             line = self.log_table.current
             return None if line is None else line.decode("utf-8", "replace")
-        return "\n".join(self.app.reading.state.codes) or None
+        return self.ladder_text() if self.is_ladder else "\n".join(self.app.reading.state.codes) or None
 
     def export_rows(self) -> Rows | None:
-        """The curve that is drawn; of the log while it has the keyboard and a search."""
+        """The curve that is drawn, the rows of a ladder; of the log while it has the keyboard and a search."""
         log = self.log_table
         if log.has_focus and log.query_text:
             return ("time", "event"), [read_line(line)[:2] for line in log.items]
+        if self.is_ladder:
+            return self.ladder_rows()
         curves = phase_curves(self.app.reading.state, self.kind, self.scope)
         x, y = axis_title(self.kind, self.scope), self.kind
         rows = [(part.name, a, b) for part in curves for a, b in zip(part.curve.x, part.curve.y, strict=True)]

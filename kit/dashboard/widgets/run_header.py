@@ -1,5 +1,7 @@
 """The first lines of the run screen: what runs, how far it is, how fast."""
 
+from collections import Counter
+
 from textual.content import Content
 
 from kit.dashboard.widgets.parts import PHASE_MARKS, PHASE_STYLES, STATUS_MARKS, STATUS_STYLES, Part, bar
@@ -46,6 +48,8 @@ def _what(reading: Reading) -> list[Part]:
     if reading.problem:
         return [(clean(reading.problem), "$text-error")]
     parts: list[Part] = [(f"{STATUS_MARKS.get(status, '')} {status}", STATUS_STYLES.get(status, ""))]
+    if state.kind == "ladder":
+        parts += [SEPARATOR, ("ladder", "bold"), f" on {clean(state.profile)}"]
     if state.recipe:
         parts += [SEPARATOR, (clean(state.recipe), "bold"), f" on {clean(state.profile)}, seed {state.seed}"]
     if state.evaluation is not None and not state.evaluation.finished:
@@ -67,6 +71,8 @@ def _what(reading: Reading) -> list[Part]:
 
 
 def _where(phase: PhaseState) -> list[Part]:
+    if phase.run:  # a row of a ladder, whose steps its own run counts
+        return [(clean(phase.name), "bold $text-accent")]
     epoch = f" epoch {phase.epoch + 1:,}" + (f" of {phase.epochs:,}" if phase.epochs else "")
     step = f", step {phase.step:,}" + (f" of {phase.steps:,}" if phase.steps else "")
     return [(clean(phase.name), "bold $text-accent"), epoch + step]
@@ -92,6 +98,10 @@ def _speed(state: RunState, batch_size: int | None, status: str) -> list[Part]:
     found = [part for phase in state.phases if phase.best for part in _found(phase.name, phase.best[1])]
     if found:
         return [("best accuracy  ", "$text-muted"), *found]
+    if state.kind == "ladder":
+        counts = Counter(phase.status for phase in state.phases)
+        done = [(f"{counts['done'] + counts['reused']} of {len(state.phases)} supernets done", "")]
+        return [*done, (f"  {counts['failed']} failed", "$text-error")] if counts["failed"] else [*done]
     if state.loss is None and state.evaluation is None:
         return [("no step was trained yet", "$text-muted")]
     images = batch_size / state.seconds_per_step if batch_size and state.seconds_per_step else None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,14 @@ from kit.pipeline.run_log import record, told
 from kit.pipeline.scored_run import require_finished
 from kit.pipeline.signals import StopFlag
 from kit.recipe import Profile
-from kit.records import appending, read_records
+from kit.records import appending
 from kit.run_dir import RunDirectory, claim_named, find_run, write_environment
 from kit.strict import KEY_FORMAT, key_of
 from kit.supernet.weights import save_weights
 from kit.training.checkpoint import CheckpointStore
 from kit.truth import StandaloneScore, StandaloneTraining
+from kit.watch.trainings import INHERITED, SCRATCH, TRAININGS, FinishedTraining, Training, read_trainings
 
-SCRATCH, INHERITED = "scratch", "inherited"
-TRAININGS = "trainings.jsonl"
 OWN = {"weights", TRAININGS}
 
 
@@ -49,18 +48,6 @@ class AloneRequest:
     seeds: int = 1
     data: str | None = None
     fresh: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One of the trainings, and the phase that it is in the log."""
-
-    start: str
-    seed: int
-
-    @property
-    def phase(self) -> str:
-        return f"{self.start}-s{self.seed}"
 
 
 class AloneRun:
@@ -232,25 +219,25 @@ class AloneRun:
             "kit": __version__,
         }
         save_weights(network.cpu().eval(), self.directory.path / file, extra={"subnet": about})
-        entry = {
-            "start": training.start,
-            "seed": training.seed,
-            "accuracy": score.accuracy,
-            "loss": score.loss,
-            "weights": file,
-            "sha256": sha256_of_file(self.directory.path / file),
-            "curve": sorted(curve.items()),
-        }
+        entry = FinishedTraining(
+            start=training.start,
+            seed=training.seed,
+            accuracy=score.accuracy,
+            loss=score.loss,
+            weights=file,
+            sha256=sha256_of_file(self.directory.path / file),
+            curve=tuple(sorted(curve.items())),
+        )
         with appending(self.directory.path / TRAININGS) as writer:
-            writer.append(entry, durable=True)
+            writer.append(asdict(entry), durable=True)
         yield TrainingDone(
             phase=training.phase, step=work.step - 1, code=self.architecture.code, seed=training.seed,
             accuracy=score.accuracy, loss=score.loss, seconds=0.0,
         )  # fmt: skip
         yield PhaseFinished(phase=training.phase, key=self.key, steps=work.steps, loss=score.loss)
 
-    def _kept(self) -> dict[Training, dict[str, Any]]:
-        return {Training(start=entry["start"], seed=entry["seed"]): entry for entry in kept_trainings(self.directory)}
+    def _kept(self) -> dict[Training, FinishedTraining]:
+        return {entry.training: entry for entry in kept_trainings(self.directory)}
 
     def _inherit(self) -> ResNet:
         """The supernet's sub-network, calibrated."""
@@ -277,25 +264,24 @@ class AloneRun:
         }
         return document if first == SCRATCH else document | {"from_scratch": rows[SCRATCH]}
 
-    def _row(self, entry: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, entry: FinishedTraining) -> dict[str, Any]:
         return {
-            "seed": entry["seed"],
-            "accuracy": entry["accuracy"],
-            "loss": entry["loss"],
-            "weights": str(self.directory.path / entry["weights"]),
-            "curve": entry["curve"],
+            "seed": entry.seed,
+            "accuracy": entry.accuracy,
+            "loss": entry.loss,
+            "weights": str(self.directory.path / entry.weights),
+            "curve": entry.curve,
         }
 
 
-def kept_trainings(run: RunDirectory) -> list[dict[str, Any]]:
+def kept_trainings(run: RunDirectory) -> list[FinishedTraining]:
     """The finished trainings whose network is the one that was written, inherited ones first, then by seed."""
-    newest = {(entry["start"], entry["seed"]): entry for entry in read_records(run.path / TRAININGS)}
 
-    def is_whole(entry: dict[str, Any]) -> bool:
-        file = run.path / entry["weights"]
-        return file.is_file() and sha256_of_file(file) == str(entry["sha256"])
+    def is_whole(entry: FinishedTraining) -> bool:
+        file = run.path / entry.weights
+        return file.is_file() and sha256_of_file(file) == entry.sha256
 
-    return [entry for _, entry in sorted(newest.items()) if is_whole(entry)]
+    return list(filter(is_whole, read_trainings(run)))
 
 
 def _restored(store: CheckpointStore, work: StandaloneTraining) -> tuple[int, dict[int, float]]:

@@ -28,10 +28,10 @@ from kit.search.limits import Limits
 from kit.search_space import Architecture
 from kit.strict import KEY_FORMAT
 from kit.supernet.prefix import grow, tree_macs
+from kit.watch.search_view import RESULT, Found, Way
 
 BATCH = 25
 """Architectures that are asked for, and scored as one tree, at a time."""
-RESULT = "search.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +50,6 @@ class SearchRequest:
     max_latency_ms: float | None = None
     latency: LatencyTable | None = None
     data: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """An architecture with what the supernet says of it and what it costs."""
-
-    code: str
-    accuracy: float
-    macs: int
-    params: int
-    latency_ms: float | None = None
 
 
 class SearchRun:
@@ -214,10 +203,9 @@ class SearchRun:
         }
         if self.request.latency is not None:
             head["latency"] = self.request.latency.describe()
-        return {**head, **evolution, "random": rival}
+        return {**head, **asdict(evolution), "random": asdict(rival)}
 
-    def _summary(self, name: str) -> dict[str, Any]:
-        """What one search found: its best, and its front of accuracy against multiply-adds, cheapest first."""
+    def _summary(self, name: str) -> Way:
         asked = list(dict.fromkeys(self.asked[name]))
         codes, table = [each.code for each in asked], self.request.latency
         cost = pool_costs(codes, self.evaluator.scale)
@@ -229,14 +217,14 @@ class SearchRun:
         ]
         front = pareto_front(cost.macs, [each.accuracy for each in found]).tolist()
         alone, together = self._macs[name]
-        return {
-            "best": asdict(max(found, key=lambda each: (each.accuracy, -each.macs))),
-            "pareto": [asdict(found[place]) for place in front],
-            "evaluated": len(self.asked[name]),
-            "distinct": len(asked),
-            "macs_one_by_one": alone,
-            "macs_done": together,
-        }
+        return Way(
+            best=max(found, key=lambda each: (each.accuracy, -each.macs)),
+            pareto=tuple(found[place] for place in front),
+            evaluated=len(self.asked[name]),
+            distinct=len(asked),
+            macs_one_by_one=alone,
+            macs_done=together,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

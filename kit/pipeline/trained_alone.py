@@ -9,7 +9,7 @@ from torch import Tensor
 from kit.data import normalize
 from kit.errors import InputError
 from kit.files import read_json
-from kit.pipeline.alone_run import INHERITED, kept_trainings
+from kit.pipeline.alone_run import kept_trainings
 from kit.pipeline.request import open_profile_data
 from kit.pipeline.scored_run import Origin, ScoredRun, open_scored_run
 from kit.results import Counts
@@ -17,6 +17,7 @@ from kit.run_dir import RunDirectory, kind_of
 from kit.search_space import Architecture
 from kit.supernet.weights import load_subnet
 from kit.watch.run_files import read_profile
+from kit.watch.trainings import INHERITED
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,17 @@ def open_trained_alone(run: RunDirectory, data: str | None = None) -> TrainedAlo
         raise InputError(
             f"the data are not those of run {run.id}", hint="name the same data set, wherever it lies now, with --data SPEC"
         )
-    network, architecture, _ = load_subnet(run.path / entry["weights"], sha256=entry["sha256"])
+    network, architecture, _ = load_subnet(run.path / entry.weights, sha256=entry.sha256)
     origin = Origin(
         profile=profile,
         data=opened,
         recipe="",
-        seed=entry["seed"],
-        weights_sha256=entry["sha256"],
+        seed=entry.seed,
+        weights_sha256=entry.sha256,
         how=f"trained by itself for {profile.truth.epochs} epochs from "
-        + ("a supernet's weights" if entry["start"] == INHERITED else "scratch"),
+        + ("a supernet's weights" if entry.start == INHERITED else "scratch"),
     )
-    right = round(entry["accuracy"] * opened.val_size)
+    right = round(entry.accuracy * opened.val_size)
     return TrainedAlone(network, architecture, (right, opened.val_size), origin)
 
 
@@ -80,4 +81,4 @@ def weights_of_alone(run: RunDirectory) -> Path:
     finished = kept_trainings(run)
     if not finished:
         raise InputError(f"run {run.id} has no trained network yet", hint="run the same command again: it continues")
-    return run.path / str(finished[0]["weights"])
+    return run.path / finished[0].weights

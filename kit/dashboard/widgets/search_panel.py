@@ -15,7 +15,7 @@ def search_panel(state: RunState, view: SearchView | None, width: int) -> Conten
     if view is None:
         return muted("reading what was found")
     parts: list[Part] = [("Limits\n", "bold $text-primary")]
-    parts += [f" at most {value:,.10g} {name}\n" for name, value in view.limits.items()] or [(" none\n", "$text-muted")]
+    parts += [f" {limit}\n" for limit in view.limits_in_words] or [(" none\n", "$text-muted")]
     parts += ["\n", ("Best so far\n", "bold $text-primary")]
     for phase in state.phases:
         if phase.best is not None:

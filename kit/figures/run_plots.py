@@ -1,6 +1,8 @@
 """What a run can be shown as: one plot for each of its results."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kit.costs import pareto_front
 from kit.figures.plot import BLUE, COLOURS, GREY, MANY, ORANGE, Axis, Dots, Interval, Line, Plot, Point, thinned
@@ -9,6 +11,8 @@ from kit.ranking.opponents import SUPERNET, label_of
 
 LETTERS = 80
 """That many fit under a plot."""
+NAME_WIDTH, NAME_HEIGHT, UNDER = 0.25, 0.06, 0.085
+"""Parts of a plot that the name of a curve takes, and by how much its place is lower when it stands under one."""
 
 
 def accuracy_plot(macs: Sequence[int], accuracies: Sequence[float]) -> Plot:
@@ -69,6 +73,28 @@ def held_out_plot(phases: Sequence[str], curves: Mapping[str, Sequence[Point]]) 
     ticks = tuple((float(place), name) for place, name in enumerate(names, 1))
     axes = Axis("phases", (0.5, len(phases) + 0.5), ticks), Axis("mean cross-entropy")
     return Plot("Loss on held-out images", *axes, tuple(marks))
+
+
+def curve_plot(title: str, x: str, y: str, curves: Mapping[str, Sequence[Sequence[Point]]]) -> Plot:
+    """Curves over `x`, those of a name in one colour. Names stand at the ends: the highest one's above all, others below."""
+    colours = dict(zip(curves, itertools.cycle(COLOURS), strict=False))
+    lines = tuple(Line(tuple(points), colours[name]) for name, group in curves.items() for points in group)
+    plot = Plot(title, Axis(x), Axis(y), lines)
+    end, (low, high) = max(x for line in lines for x, _ in line.points), plot.y_range
+    heights = [y for line in lines for y in _from(line.points, end - NAME_WIDTH * (plot.x_range[1] - plot.x_range[0]))]
+    order = sorted(curves, key=lambda name: max(points[-1][1] for points in curves[name]), reverse=True)
+    places = [max(heights), *(min(heights) - (UNDER + NAME_HEIGHT * row) * (high - low) for row in range(len(order) - 1))]
+    # A line through one point draws nothing, and has a name.
+    names = (Line(((end, height),), colours[name], label=name) for name, height in zip(order, places, strict=True))
+    return replace(plot, marks=(*lines, *names))
+
+
+def _from(points: Sequence[Point], start: float) -> list[float]:
+    """Heights of a line at its points from `start` on, and where it crosses that place."""
+    ends = [
+        y0 + (y1 - y0) * (start - x0) / (x1 - x0) for (x0, y0), (x1, y1) in itertools.pairwise(points) if x0 < start < x1
+    ]
+    return ends + [y for x, y in points if x >= start or (x, y) == points[-1]]
 
 
 def loss_plot(curves: Mapping[str, Sequence[Point]]) -> Plot:

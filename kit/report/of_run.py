@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ from kit.ranking.opponents import SUPERNET, label_of
 from kit.ranking.words import ENOUGH, HEADER, describe, table
 from kit.recipe import Profile
 from kit.report.page import Page, Picture, Section, Table
+from kit.report.standing import read_whole, standing
 from kit.run_dir import RunDirectory
 from kit.search_space import STAGES
 from kit.watch.convergence import REASONS, held_out_losses, phase_checks, warning
-from kit.watch.log_reader import LogReader
 from kit.watch.pool_rows import PoolRows
 from kit.watch.run_files import PoolReader, PoolView
 from kit.watch.run_state import RunState
@@ -49,8 +48,6 @@ def report_of_run(
 
     Raises `KitError` for a run that is damaged.
     """
-    reader = LogReader(run.events)
-    reader.catch_up()
     view = PoolReader(run, latency=latency).read()
     if view.error is not None:
         raise view.error
@@ -58,7 +55,7 @@ def report_of_run(
     named = dict(opponents or {})
     if view.rows is not None and view.rows.has_latency:
         named["latency"] = dict(zip(view.rows.codes, view.rows.numbers("latency").tolist(), strict=True))
-    about = _Run(run, reader.fold.state(), view, view.profile, named)
+    about = _Run(run, read_whole(run), view, view.profile, named)
     settings = read_settings(run)
     sections = [*_ranking(about), *_scores(about), *_training(about), *_convergence(about)]
     data = {} if view.rows is None else {"architectures": list(_architectures(view.rows))}
@@ -67,8 +64,7 @@ def report_of_run(
 
 def _facts(about: _Run) -> dict[str, str]:
     state, training = about.state, about.profile.training
-    moment = "-" if state.updated is None else datetime.fromtimestamp(state.updated, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    facts = {"run": about.run.id, "state": state.outcome, "last news": moment}
+    facts = standing(about.run, state)
     if state.seed is not None:
         facts["seed"] = str(state.seed)
     if state.phases:

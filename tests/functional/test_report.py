@@ -2,59 +2,18 @@
 
 import csv
 import json
-import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from dashboard_tools import DATA, FASHION
+from report_pages import check_page
 
 from kit.correlation.ladder import rank_rows
 from kit.ladder_files import read_ladder, write_ladder
 from kit.ladder_report import LadderReport, LadderRow
 from kit.rank_report import Correlations, Interval, SingleTraining
 from kit.run_dir import RunDirectory
-
-
-class Reader(HTMLParser):
-    """Tags with their attributes, and whether every one is closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.words = [], [], []
-        self.feed(text)
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data.strip())
-
-
-def check_page(folder, out):
-    """The page stands alone, and everything beside it is named in it."""
-    text = (folder / "report.html").read_text()
-    page = Reader(text)
-    names = {tag for tag, _ in page.tags}
-    assert not names & {"script", "link", "img", "iframe", "object"}
-    assert not re.findall(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)\S+", text), "it refers to other places"
-    pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(pictures) == len(list(folder.glob("*.svg"))) > 0
-    assert all(attributes["role"] == "img" for attributes in pictures) and text.count("<title>") == len(pictures) + 1
-    assert text.count("<figcaption>") == len(pictures), "every picture is told in words"
-    assert ("html", {"lang": "en"}) in page.tags and "prefers-color-scheme: dark" in text
-    assert str(folder.resolve()) in out
-    return page
 
 
 @pytest.fixture

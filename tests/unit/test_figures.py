@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kit.figures import kept
 from kit.figures.drawing import WIDTH, draw, drawing_version, drawn_by, flaw_of, same_drawing
 from kit.figures.kept import draw_once
-from kit.figures.plot import Axis, Dots, Plot, thinned
-from kit.figures.run_plots import accuracy_plot, loss_plot, rank_plot, truth_plot
+from kit.figures.plot import Axis, Dots, Line, Plot, thinned
+from kit.figures.run_plots import accuracy_plot, curve_plot, loss_plot, rank_plot, truth_plot
 from kit.rank_report import Correlations, Interval, RankReport
 
 VALUES = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
@@ -31,6 +31,8 @@ PLOTS: dict[str, Plot] = {
     "truth": truth_plot([0.5, 0.6], [0.7, 0.7], CORRELATIONS),
     "rank": rank_plot(REPORT),
     "loss": loss_plot({f"a long name of phase {index}": [(0.1, 2.3), (0.9, 1.1)] for index in range(12)}),
+    "curves": curve_plot("c", "x", "y", {"two": [[(0, 0.5), (9, 0.75)], [(0, 0.25), (9, 0.5)]], "one": [[(0, 1), (9, 0)]]}),
+    "a curve begun": curve_plot("c", "x", "y", {"one": [[(25, 0.5)]]}),
     "signs": Plot("a < b & $c_d$ \"e\" <script>", Axis("x"), Axis("y"), (Dots(((1, 1),)),), "é"),
 }  # fmt: skip
 
@@ -55,6 +57,19 @@ def test_a_drawing_is_a_plain_picture_that_says_what_it_shows(drawn: dict[str, b
 
 def test_words_of_intervals_stay_on_the_sheet(drawn: dict[str, bytes]) -> None:
     assert re.search(rb"text-anchor: end[^>]*>\+0.95 \[\+0.90, \+0.99\]|text-anchor: start[^>]*>-0.20", drawn["rank"])
+
+
+@given(st.lists(st.lists(VALUES, min_size=1, max_size=9), min_size=1, max_size=4))
+def test_names_of_curves_stand_beside_them(heights: list[list[float]]) -> None:
+    curves = {str(number): [[(float(x), y) for x, y in enumerate(ys)]] for number, ys in enumerate(heights)}
+    marks = [mark for mark in curve_plot("", "", "", curves).marks if isinstance(mark, Line)]
+    lines, names = marks[: len(curves)], marks[len(curves) :]
+    ends = [line.points[-1][1] for line in lines]
+    assert {name.label for name in names} == set(curves)
+    for name in names:
+        [line] = [line for line in lines if line.colour == name.colour]
+        assert line.points == tuple(curves[name.label][0])
+        assert name.points[0][1] >= max(ends) or name.points[0][1] < min(ends)
 
 
 def test_each_dot_is_drawn_in_its_place() -> None:

@@ -193,7 +193,7 @@ def _front(about: _Search) -> Iterator[Section]:
     ]  # fmt: skip
     header = ("accuracy", "multiply-adds", "parameters", *["ms"] * timed, "found by", "code")
     plot = accuracy_plot([entry.macs for entry in view.entries], [entry.accuracy for entry in view.entries])
-    caption = "Everything that evolution and random search asked for. No other one is as accurate at as few multiply-adds."
+    caption = "Everything that evolution and random search scored. Nothing is above the line at as few multiply-adds."
     yield Section(
         title="Accuracy against multiply-adds",
         words=["The Pareto front of both ways together, the most accurate first."],

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from html import escape
 
 import pytest
 from conftest import succeed
@@ -76,6 +77,9 @@ def test_a_search_keeps_to_it(table, trained, kit, tmp_path):
     for each in [found["best"], *found["pareto"], found["random"]["best"]]:
         assert each["latency_ms"] <= most
         assert each["latency_ms"] == pytest.approx(known.milliseconds(known.scale.space.parse(each["code"])))
+    assert kit("report", str(tmp_path / "search"), "--out", str(tmp_path / "report")).code == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert escape(found["latency"]) in page and page.count(f">{found['best']['latency_ms']:.3f}<") >= 1
     nothing = kit("search", *where, "--max-latency-ms", str(most / 1000), "--out", str(tmp_path / "none"))
     assert nothing.code == 2 and "the smallest has" in nothing.err
     without = kit("search", str(small.run), "--max-latency-ms", "1", "--out", str(tmp_path / "none"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import PROFILE
+from kit_process import MODULE
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +62,34 @@ def looks_like(wanted, found):
     return re.search(".*".join(parts), re.sub(r"\s+", " ", found)) is not None
 
 
+class Shell:
+    """Runs a page's lines one by one as `bash -eu` does, with `kit` as the process that the tests' `kit` always is."""
+
+    def __init__(self, folder: Path, names: str) -> None:
+        self.folder = folder
+        self.names = names
+        """Every line so far that sets a name."""
+
+    def run(self, block: str) -> str:
+        """What the lines print on stdout."""
+        return "".join(self._printed(line) for line in block.splitlines())
+
+    def _printed(self, line: str) -> str:
+        if re.match(r"[A-Z]+=", line):
+            self.names += f"{line}\n"
+            return ""
+        words = self._done(["bash", "-euc", f"{self.names}printf '%s\\0' {line}"]).split("\0")[:-1]
+        assert words[0] == "kit", f"only kit is known here: {line}"
+        return self._done([sys.executable, "-m", MODULE, *words[1:]])
+
+    def _done(self, command: list[str]) -> str:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment |= {"OMP_NUM_THREADS": "1", "KIT_DATA_CACHE": "off"}
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
 @pytest.mark.slow
 def test_its_commands_run_and_print_what_it_says(images, profile, tmp_path):
     blocks = FENCE.findall(PAGE.read_text())
@@ -69,18 +98,12 @@ def test_its_commands_run_and_print_what_it_says(images, profile, tmp_path):
     ours = names.replace("/data/imagenet", str(images)).replace("PROFILE=imagenet", f"PROFILE={profile}")
     # A profile of one's own puts a hash behind the run's name.
     ours = ours.replace("RUN=full-imagenet-s0", "RUN=$(ls runs 2>/dev/null | grep ^full | head -1 || true)")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    environment |= {"PYTHONPATH": str(ROOT), "KIT_DATA_CACHE": "off"}
+    shell = Shell(tmp_path, ours)
     printed, shown = "", 0
     for language, block in blocks:
         if language == "sh":
             # A truth lies under the profile's name, not under its file's.
-            script = ours + block.replace("truth-$PROFILE", "truth-imagenet")
-            done = subprocess.run(
-                ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-            printed = done.stdout
+            printed = shell.run(block.replace("truth-$PROFILE", "truth-imagenet"))
             continue
         lines = iter(printed.splitlines())
         for wanted in block.splitlines():

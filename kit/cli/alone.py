@@ -7,7 +7,7 @@ import typer
 
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
-from kit.cli.run import DataOption, FreshOption, RunsOption, SetOption, split_overrides
+from kit.cli.run import DataOption, FreshOption, RunsOption, SetOption, profile_overrides
 from kit.errors import InputError
 
 MOST_COLUMNS = 8
@@ -39,11 +39,7 @@ def alone(
     from kit.pipeline.signals import stop_on_signals
     from kit.recipe import load_profile
 
-    for_recipe, for_profile = split_overrides(set_ or [])
-    if for_recipe:
-        raise InputError(
-            f"--set {for_recipe[0]}: there is no recipe here", hint="name a profile's key: profile.truth.learning_rate=0.05"
-        )
+    for_profile = profile_overrides(set_, "a network alone has no recipe")
     if for_profile and inherit is not None and profile is None:
         raise InputError(
             f"--set profile.{for_profile[0]} changes the profile of run {inherit}", hint="name the profile, too: --profile P"

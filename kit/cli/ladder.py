@@ -8,7 +8,7 @@ import typer
 from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
 from kit.cli.rank import OpponentOption
-from kit.cli.run import DataOption, RunsOption, SetOption, split_overrides
+from kit.cli.run import DataOption, RunsOption, SetOption, profile_overrides
 from kit.errors import ExitCode, InputError
 from kit.watch.text import duration
 
@@ -58,12 +58,9 @@ def ladder(
     from kit.ranking.opponent_files import read_opponents
     from kit.recipe import load_profile
 
-    for_recipe, for_profile = split_overrides(set_ or [])
-    if for_recipe:
-        raise InputError(
-            f"--set {for_recipe[0]}: a ladder takes its recipes as they are",
-            hint="name a profile's key: profile.training.steps_per_epoch=8; or copy a recipe: kit recipes copy NAME FILE",
-        )
+    for_profile = profile_overrides(
+        set_, "a ladder takes its recipes as they are", hint="copy a recipe: kit recipes copy NAME FILE"
+    )
     chosen = load_profile(profile, for_profile)
     request = LadderRequest(
         recipes=_chosen(recipes),

@@ -107,12 +107,7 @@ def truth(
 
     if architectures is not None and codes is not None:
         raise InputError("--architectures and --codes exclude each other")
-    for_recipe, for_profile = split_overrides(set_ or [])
-    if for_recipe:
-        raise InputError(
-            f"--set {for_recipe[0]}: a truth has no recipe", hint="name a profile's key: profile.truth.epochs=5"
-        )
-    chosen = load_profile(profile, for_profile)
+    chosen = load_profile(profile, profile_overrides(set_, "a truth has no recipe"))
     selected = (
         read_codes(codes, chosen)
         if codes is not None
@@ -141,6 +136,15 @@ def split_overrides(overrides: list[str]) -> tuple[list[str], list[str]]:
     """`--set` values for the recipe and for the profile (`profile.` in front)."""
     for_profile = [text.removeprefix(PROFILE_PREFIX) for text in overrides if text.startswith(PROFILE_PREFIX)]
     return [text for text in overrides if not text.startswith(PROFILE_PREFIX)], for_profile
+
+
+def profile_overrides(overrides: list[str] | None, reason: str, hint: str = "") -> list[str]:
+    """The `--set` values of a command whose profile alone can be changed. Raises `InputError`, with `reason`, for others."""
+    for_recipe, for_profile = split_overrides(overrides or [])
+    if for_recipe:
+        example = "name a profile's key, as in profile.truth.learning_rate=0.05"
+        raise InputError(f"--set {for_recipe[0]}: {reason}", hint="; or ".join(filter(None, (example, hint))))
+    return for_profile
 
 
 def _plan(request: "RunRequest", *, as_json: bool) -> None:

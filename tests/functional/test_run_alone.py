@@ -134,7 +134,7 @@ def test_bad_wishes_are_named(alone, kit, trained, code, tmp_path):
     held = kit(*alone(busy, "--profile", str(trained.profile)))
     assert held.code == 2 and "thesis.tex" in held.err and len(list(busy.iterdir())) == 1
     recipe = kit(*alone(tmp_path / "x", "--set", "phases.D.epochs=2"))
-    assert recipe.code == 2 and "there is no recipe here" in recipe.err
+    assert recipe.code == 2 and "a network alone has no recipe" in recipe.err
     wild = ["--profile", str(trained.profile), "--set", "profile.truth.learning_rate=1e30"]
     diverged = kit(*alone(tmp_path / "wild", *wild))
     assert diverged.code == 4 and "lower truth.learning_rate" in diverged.err

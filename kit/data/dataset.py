@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kit.data.augment import ArrayAugmenter, Augmentation, evaluation_transform, resize_pixels, training_transform
 from kit.data.batches import CHANNELS, Batch, Statistics, to_rgb
+from kit.data.images import as_images
 from kit.data.loading import Request, decoded_batches
 from kit.data.order import Order
 from kit.data.splits import ArraySplit, ImageSplit, Split, stratified_order
@@ -31,6 +32,8 @@ class Data:
     fingerprint: str
     """Names the images used: `source`, and how many of them."""
     feed: "ArrayFeed | ImageFeed"
+    left_out: Split | None = None
+    """Training images beyond `train_size`, which no training sees."""
     notes: tuple[str, ...] = ()
     """What a user should know, such as images that were left out."""
 
@@ -82,6 +85,12 @@ class Data:
             raise InputError(f"a batch needs at least one image, not {batch_size}")
         return ValBatches(self.feed, self.val_size, batch_size)
 
+    def unseen_batches(self, *, batch_size: int) -> Iterator[Batch]:
+        """All images that training never sees: those for validation, then the training images that are left out."""
+        yield from self.val_batches(batch_size=batch_size)
+        if self.left_out is not None:
+            yield from ValBatches(self.feed.over_validation(self.left_out), len(self.left_out.labels), batch_size)
+
 
 @dataclass(frozen=True)
 class ValBatches:
@@ -108,13 +117,13 @@ class ArrayFeed:
 
     @classmethod
     def over(cls, train: ArraySplit, val: ArraySplit, augmentation: Augmentation, resolution: int) -> "ArrayFeed":
-        train, val = (ArraySplit(resize_pixels(split.pixels, resolution), split.labels) for split in (train, val))
+        train, val = (_resized(split, resolution) for split in (train, val))
         return cls(train, val, ArrayAugmenter.over(train.pixels, augmentation))
 
     def over_validation(self, val: Split) -> "ArrayFeed":
         """The same with other validation images."""
         assert isinstance(val, ArraySplit)
-        return replace(self, val=val)
+        return replace(self, val=_resized(val, self.val.pixels.shape[-1]))
 
     def training(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         drawn: tuple[int, Tensor] | None = None
@@ -127,6 +136,10 @@ class ArrayFeed:
     def validation(self, batch_size: int) -> Iterator[Batch]:
         for images, labels in zip(self.val.pixels.split(batch_size), self.val.labels.split(batch_size), strict=True):
             yield Batch(to_rgb(images), labels.clone())
+
+
+def _resized(split: ArraySplit, resolution: int) -> ArraySplit:
+    return replace(split, pixels=resize_pixels(split.pixels, resolution))
 
 
 @dataclass
@@ -143,8 +156,7 @@ class ImageFeed:
 
     def over_validation(self, val: Split) -> "ImageFeed":
         """The same with other validation images, none of them decoded yet."""
-        assert isinstance(val, ImageSplit)
-        return replace(self, val=val, _decoded=None)
+        return replace(self, val=as_images(val), _decoded=None)
 
     def training(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         def requests() -> Iterator[list[Request]]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from kit.data.batches import to_rgb
+from kit.data.splits import ImageSplit, Split
 from kit.errors import StorageError
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
@@ -51,6 +53,13 @@ class ArrayStore:
 
     def load(self, index: int) -> Image.Image:
         return Image.fromarray(to_rgb(self.pixels[index : index + 1])[0].permute(1, 2, 0).numpy())
+
+
+def as_images(split: Split) -> ImageSplit:
+    """A split whose images are decoded one by one, whatever holds them."""
+    if isinstance(split, ImageSplit):
+        return split
+    return ImageSplit(ArrayStore(split.pixels), torch.arange(len(split.labels)), split.labels)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import difflib
 import math
 
-import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from kit.data.augment import find_augmentation
@@ -12,8 +11,8 @@ from kit.data.dataset import ArrayFeed, Data, ImageFeed
 from kit.data.embedded import open_digits
 from kit.data.folder import open_folder
 from kit.data.identity import Note
-from kit.data.images import ArrayStore
-from kit.data.splits import ArraySplit, ImageSplit, Source, Split, take
+from kit.data.images import as_images
+from kit.data.splits import ArraySplit, ImageSplit, Source, Split, left_out, take
 from kit.data.timm_sets import NEEDED_MODULE, open_timm
 from kit.data.torchvision_sets import TORCH_NAMES, open_torchvision
 from kit.errors import InputError
@@ -62,7 +61,7 @@ def open_data(
     if isinstance(train, ArraySplit) and isinstance(val, ArraySplit) and not chosen.resized_crop:
         feed = ArrayFeed.over(train, val, chosen, resolution)
     else:
-        feed = ImageFeed(_as_images(train), _as_images(val), chosen, resolution, workers, cache_bytes)
+        feed = ImageFeed(as_images(train), as_images(val), chosen, resolution, workers, cache_bytes)
     return Data(
         classes=source.classes,
         train_size=len(train.labels),
@@ -73,6 +72,7 @@ def open_data(
         source=source.fingerprint,
         fingerprint=content_key([source.fingerprint, len(train.labels), len(val.labels)]),
         feed=feed,
+        left_out=left_out(source.train, train_images),
         notes=source.notes,
     )
 
@@ -131,9 +131,3 @@ def _statistics(train: Split) -> tuple[Statistics, Statistics]:
     first, second, third = means * (CHANNELS // len(means))
     low, middle, high = deviations * (CHANNELS // len(deviations))
     return (first, second, third), (low, middle, high)
-
-
-def _as_images(split: Split) -> ImageSplit:
-    if isinstance(split, ImageSplit):
-        return split
-    return ImageSplit(ArrayStore(split.pixels), torch.arange(len(split.labels)), split.labels)

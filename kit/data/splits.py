@@ -74,6 +74,13 @@ def take(split: Split, count: int | None, *, what: str) -> Split:
     return split.subset(torch.tensor(sorted(stratified_order(split.labels.tolist())[:count]), dtype=torch.int64))
 
 
+def left_out(split: Split, count: int | None) -> Split | None:
+    """What `take` leaves, in the split's order; None where that is nothing."""
+    if count is None or count == len(split.labels):
+        return None
+    return split.subset(torch.tensor(sorted(stratified_order(split.labels.tolist())[count:]), dtype=torch.int64))
+
+
 def stratified_order(labels: Sequence[int]) -> list[int]:
     """A fixed shuffle of the indices of `labels` in which every beginning has the classes in their proportions."""
     members: dict[int, list[int]] = defaultdict(list)

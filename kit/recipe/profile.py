@@ -93,6 +93,8 @@ class TruthSettings(Strict):
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.5
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    validation: Literal["validation", "unseen"] = "validation"
+    """`unseen` adds the training images that `images.train` leaves out: the more, the less of an accuracy is luck."""
 
 
 class RuntimeSettings(Strict):

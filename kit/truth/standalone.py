@@ -109,18 +109,24 @@ class StandaloneTraining:
 
     @torch.no_grad()
     def score(self) -> tuple[StandaloneScore, ...]:
-        """Each seed's accuracy and loss on the validation images. Raises `TrainingStoppedError` where it diverged."""
+        """Each seed's accuracy and loss on the images that `truth.validation` names.
+
+        Raises `TrainingStoppedError` where it diverged.
+        """
         network = self.network.eval()
         correct = torch.zeros(network.count, dtype=torch.int64)
         losses = torch.zeros(network.count, dtype=torch.float64)
-        for batch in self.data.val_batches(batch_size=self.profile.evaluation.batch_size):
+        size, batch_size = 0, self.profile.evaluation.batch_size
+        unseen = self.profile.truth.validation == "unseen"
+        batches = self.data.unseen_batches if unseen else self.data.val_batches
+        for batch in batches(batch_size=batch_size):
+            size += len(batch.labels)
             images, labels = normalize(batch.images, self.data, device=self.device), batch.labels.to(self.device)
             for place, logits in enumerate(network([images] * network.count)):
                 correct[place] += (logits.argmax(dim=1) == labels).sum().cpu()
                 losses[place] += float(F.cross_entropy(logits, labels, reduction="sum"))
         network.train()
         self._require_finite(losses.tolist(), "ended with")
-        size = self.data.val_size
         results = zip(correct.tolist(), losses.tolist(), strict=True)
         return tuple(StandaloneScore(right / size, loss / size) for right, loss in results)
 

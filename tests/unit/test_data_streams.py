@@ -4,6 +4,8 @@ import itertools
 import random
 import signal
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -303,3 +305,31 @@ class TestNormalize:
         last, first = (normalize(images, opened["images"], channels_last=choice) for choice in (True, False))
         assert torch.equal(last, first) and torch.equal(images, kept)
         assert last.is_contiguous(memory_format=torch.channels_last) and first.is_contiguous()
+
+
+class TestUnseen:
+    @pytest.mark.parametrize("count", [2, 5, COUNT - 1, COUNT])
+    @pytest.mark.parametrize("spec", ["folder", "digits"])
+    def test_what_training_sees_and_what_it_does_not_are_all_images_once(
+        self, image_folder: Path, spec: str, count: int
+    ) -> None:
+        """One by one, as both kinds of data show images in evaluation."""
+        spec, sizes = (f"folder:{image_folder}", {}) if spec == "folder" else (spec, {"val_images": 20})
+        small = open_data(spec, resolution=8, train_images=count, **sizes)
+        everything = open_data(spec, resolution=8, **sizes)
+
+        def trained_on(data: Data) -> Counter[bytes]:
+            return images(data.feed.over_validation(data.feed.train).validation(3))
+
+        def images(batches: Iterable[Batch]) -> Counter[bytes]:
+            return Counter(
+                image.numpy().tobytes() + bytes([label])
+                for batch in batches
+                for image, label in zip(batch.images, batch.labels.tolist(), strict=True)
+            )
+
+        unseen = images(small.unseen_batches(batch_size=4))
+        assert trained_on(small) + unseen == trained_on(everything) + images(everything.val_batches(batch_size=4))
+        assert unseen.total() == small.val_size + everything.train_size - count
+        first = [batch.images for batch in itertools.islice(small.unseen_batches(batch_size=4), 2)]
+        assert all(map(torch.equal, first, (batch.images for batch in small.val_batches(batch_size=4))))

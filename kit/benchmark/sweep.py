@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectu
 from kit.pool import Pool
 from kit.randomness import derive_seed
 from kit.recipe import Profile
+from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate
@@ -37,22 +39,28 @@ def benchmark_sweep(
     """Calibrate and score `subnets` architectures of the pool's most frequent stage-1 variant both ways, in turn.
 
     Images are synthetic; `calibration` and `validation` count batches. Multiply-adds are counted for the whole pool at the
-    profile's own resolution, and the full pool's hours are scaled from the measured tree by them. `folding`: the tree over
-    the tree with BN folded into the convolutions; `bfloat16`: over the tree in that format, and how its ranking agrees.
+    profile's own resolution, and the full pool's hours are scaled from the measured tree by them. `folding`, `by_shape`,
+    `bfloat16` and `bfloat16_by_shape`: the tree over the tree that is faster in this way, what that changes, and how the
+    ranking agrees.
     """
     chosen = one_variant(pool, subnets)
     network, images = sweep_inputs(profile, batch, resolution, calibration=calibration, validation=validation, device=device)
     expected = _predictions_one_by_one(network, chosen, images)
     changed = int((predictions_by_tree(network, chosen, images) != expected).sum())
-    folded, low = replace(images, fold=True), replace(images, autocast=torch.bfloat16)
-    exact, coarse = (_label_scores(network, chosen, each) for each in (images, low))
-    rounded = int((predictions_by_tree(network, chosen, low) != expected).sum())
-    refolded = int((predictions_by_tree(network, chosen, folded) != expected).sum())
+    exact = _label_scores(network, chosen, images)
+    factors = {
+        "folding": replace(images, fold=True),
+        "by_shape": replace(images, by_shape=True),
+        "bfloat16": replace(images, autocast=torch.bfloat16),
+        "bfloat16_by_shape": replace(images, autocast=torch.bfloat16, by_shape=True),
+    }
+
+    def by_tree(seen: EvaluationImages) -> list[list[Score]]:
+        return list(evaluate_prefix_tree(network, chosen, seen))
+
     ways = [
         timed(lambda: list(evaluate_architectures(network, chosen, images))),
-        timed(lambda: list(evaluate_prefix_tree(network, chosen, images))),
-        timed(lambda: list(evaluate_prefix_tree(network, chosen, folded))),
-        timed(lambda: list(evaluate_prefix_tree(network, chosen, low))),
+        *(timed(partial(by_tree, seen)) for seen in (images, *factors.values())),
     ]
     found = measure(ways, repeats=repeats, seconds=seconds, warm=False)  # the predictions were the warm-up
     sizes = growth(network, pool, profile)
@@ -74,13 +82,14 @@ def benchmark_sweep(
         **found.document(),
         "identical_predictions": changed == 0,
         "predictions": expected.numel(),
-        "folding": {**found.ratio(1, 2).document(), "seconds": found.seconds(2), "changed_predictions": refolded},
-        "bfloat16": {
-            **found.ratio(1, 3).document(),
-            "seconds": found.seconds(3),
-            "changed_predictions": rounded,
-            "pearson": float(pearsonr(exact, coarse).statistic),
-            "kendall": float(kendalltau(exact, coarse).statistic),
+        **{
+            name: {
+                **found.ratio(1, way).document(),
+                "seconds": found.seconds(way),
+                "changed_predictions": int((predictions_by_tree(network, chosen, seen) != expected).sum()),
+                **_agreement(exact, _label_scores(network, chosen, seen)),
+            }
+            for way, (name, seen) in enumerate(factors.items(), 2)
         },
         "pool_subnets": len(pool),
         "macs_one_by_one": whole["macs_one_by_one"],
@@ -88,6 +97,13 @@ def benchmark_sweep(
         "macs_ratio": whole["ratio"],
         "growth": sizes,
         "estimate_full_pool_hours": hours,
+    }
+
+
+def _agreement(exact: list[float], other: list[float]) -> dict[str, float]:
+    return {
+        "pearson": float(pearsonr(exact, other).statistic),
+        "kendall": float(kendalltau(exact, other).statistic),
     }
 
 

@@ -14,6 +14,7 @@ from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
 from kit.supernet.calibration import calibrate
 from kit.supernet.elastic import precision
+from kit.supernet.layout import laid_out_by_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class EvaluationImages:
     """Lower precision of the forward passes; BN statistics stay float32."""
     cuda_graphs: bool = False
     """Record the walk over a unit's tree once and replay it for every batch. Prefix tree on a GPU only."""
+    by_shape: bool = False
+    """Lay images out for every convolution as `kit.supernet.layout` says."""
     fold: bool = False
     """Multiply calibrated BN into the convolutions before classifying: faster, and rounds differently. Prefix tree only."""
 
@@ -48,7 +51,7 @@ def calibrated_subnet(
 ) -> ResNet:
     """The extracted sub-network with its BN statistics calibrated, in eval mode."""
     network = extract_subnet(supernet, architecture)
-    with precision(network.fc.weight.device, images.autocast):
+    with precision(network.fc.weight.device, images.autocast), laid_out_by_shape(network, images.by_shape):
         calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
     return network
 
@@ -66,7 +69,7 @@ def count_parts(network: nn.Module, images: EvaluationImages) -> tuple[tuple[int
     device = next(network.parameters()).device
     parts = []
     total = 0
-    with precision(device, images.autocast):
+    with precision(device, images.autocast), laid_out_by_shape(network, images.by_shape):
         for batch in images.validation:
             predicted = network(images.prepare(batch.images)).argmax(dim=1)
             parts.append((predicted == batch.labels.to(device, non_blocking=True)).sum())

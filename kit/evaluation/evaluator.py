@@ -105,6 +105,7 @@ class Evaluator:
             statistics=calibration.statistics,
             autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
             cuda_graphs=self.profile.runtime.cuda_graphs,
+            by_shape=self.profile.evaluation.layout == "by-shape",
             fold=self.profile.evaluation.fold_batch_norm,
         )
 

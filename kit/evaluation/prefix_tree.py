@@ -25,12 +25,15 @@ from kit.evaluation.units import Unit, plan_units
 from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet
-from kit.supernet.elastic import elastic_conv, precision
+from kit.supernet.elastic import precision
+from kit.supernet.layout import layout_by_shape, layout_of
 from kit.supernet.prefix import PathTree, Piece, by_mid, families, grow
 from kit.supernet.slicing import leading_slice
 
 TakeLogits = Callable[[Sequence[int], Tensor], None]
 Compute = Callable[..., Tensor]
+KEPT_BYTES = 1 << 28
+"""Of sliced weights that a tree keeps from one batch to the next."""
 Tick = Callable[[], None]
 """Called again and again while the work goes on; what it raises ends it."""
 
@@ -160,6 +163,7 @@ class CalibratedTree:
         self.network: Any = network  # timm's layers have no precise types
         self.images = images
         self.tick = tick
+        self._slices = Slices(images)
         self._operations: list[Operation] = []
         self._compile(grow(enumerate(architectures)), -1)
         needed: set[int] = set()
@@ -201,19 +205,19 @@ class CalibratedTree:
 
     def _stem(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
         network = self.network
-        conv_bn = ConvBN(self.images.fold, max(piece.out_channels for piece in family), network.conv1, network.bn1)
+        conv_bn = ConvBN(self._slices, max(piece.out_channels for piece in family), network.conv1, network.bn1)
         whole = self._add(lambda momentum, images: network.maxpool(F.relu(conv_bn(momentum, images), inplace=True)), x)
         return self._narrowed(whole, conv_bn.channels, family)
 
     def _block(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
         """A block at all widths of its family: each part is computed once, at the largest width that is asked for."""
         block = self.network.stages[family[0].stage][family[0].block]
-        first = ConvBN(self.images.fold, max(piece.mid_channels for piece in family), block.conv1, block.bn1)
+        first = ConvBN(self._slices, max(piece.mid_channels for piece in family), block.conv1, block.bn1)
         hidden = self._add(lambda momentum, x: F.relu(first(momentum, x), inplace=True), x)
         if block.downsample is not None:
-            x = self._add(ConvBN(self.images.fold, max(piece.out_channels for piece in family), *block.downsample), x)
+            x = self._add(ConvBN(self._slices, max(piece.out_channels for piece in family), *block.downsample), x)
         for mid, alike in by_mid(family).items():
-            second = ConvBN(self.images.fold, max(piece.out_channels for piece in alike), block.conv2, block.bn2)
+            second = ConvBN(self._slices, max(piece.out_channels for piece in alike), block.conv2, block.bn2)
             whole = self._add(partial(_residual, second, mid), hidden, x)
             yield from self._narrowed(whole, second.channels, alike)
 
@@ -224,22 +228,52 @@ class CalibratedTree:
             yield piece, whole if piece.out_channels == widest else self._add(cut, whole)
 
 
+class Slices:
+    """Leading slices of weights as the convolutions of a tree use them, kept for the batches to come while there is room."""
+
+    def __init__(self, images: EvaluationImages) -> None:
+        self.images = images
+        self.room = KEPT_BYTES
+        self._kept: dict[tuple[nn.Conv2d, torch.Size, torch.memory_format], Tensor] = {}
+
+    def __call__(self, conv: nn.Conv2d, x: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+        """The images as they should lie, and the weights that fit them, `(channels, C, kernel, kernel)`."""
+        weight = leading_slice(conv.weight, channels, x.shape[1])
+        if not self.images.by_shape:
+            return x, weight
+        layout = layout_by_shape(conv, x, channels)
+        return x.contiguous(memory_format=layout), self._laid_out(conv, weight, layout)
+
+    def _laid_out(self, conv: nn.Conv2d, weight: Tensor, layout: torch.memory_format) -> Tensor:
+        key = conv, weight.shape, layout
+        if key in self._kept:
+            return self._kept[key]
+        # What is folded is rounded once, after that.
+        dtype = None if self.images.fold else self.images.autocast
+        weight = weight.to(dtype or weight.dtype).contiguous(memory_format=layout)
+        if weight.nbytes <= self.room:
+            self.room -= weight.nbytes
+            self._kept[key] = weight
+        return weight
+
+
 class ConvBN:
     """Convolution and BN at one place of a tree, with the statistics that are calibrated there."""
 
-    def __init__(self, fold: bool, channels: int, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> None:
-        self.fold, self.channels, self.conv, self.bn = fold, channels, conv, bn
+    def __init__(self, slices: Slices, channels: int, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> None:
+        self.slices, self.channels, self.conv, self.bn = slices, channels, conv, bn
         self.mean = torch.zeros(channels, device=bn.weight.device, dtype=bn.weight.dtype)
         self.variance = torch.ones_like(self.mean)
 
     def __call__(self, momentum: float | None, x: Tensor) -> Tensor:
         conv, bn, channels = self.conv, self.bn, self.channels
         scale, shift = bn.weight[:channels], bn.bias[:channels]
-        if self.fold and momentum is None:
+        x, weight = self.slices(conv, x, channels)
+        if self.slices.images.fold and momentum is None:
             factor = scale * torch.rsqrt(self.variance + bn.eps)
-            weight = leading_slice(conv.weight, channels, x.shape[1]) * factor[:, None, None, None]
+            weight = weight * factor[:, None, None, None]
             return F.conv2d(x, weight, shift - self.mean * factor, conv.stride, conv.padding)
-        x = elastic_conv(conv, x, channels)
+        x = F.conv2d(x, weight, None, conv.stride, conv.padding)
         return F.batch_norm(x, self.mean, self.variance, scale, shift, momentum is not None, momentum or 0.0, bn.eps)
 
 
@@ -250,5 +284,4 @@ def _residual(second: ConvBN, mid: int, momentum: float | None, hidden: Tensor, 
 
 
 def _leading_channels(channels: int, momentum: float | None, x: Tensor) -> Tensor:
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return x[:, :channels].contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return x[:, :channels].contiguous(memory_format=layout_of(x))

@@ -65,6 +65,8 @@ class EvaluationSettings(Strict):
     batch_size: PositiveInt = 256
     precision: Literal["training", "float32", "bfloat16"] = "training"
     """Of the forward passes of calibration and classification; `training`: that of the training steps."""
+    layout: Literal["training", "by-shape"] = "training"
+    """Of images in memory; `by-shape` chooses for every convolution by a fixed rule: faster, and rounds differently."""
     images: Annotated[int, Field(ge=0)] = 0
     """Score on so many validation images, a stratified draw that all architectures share; 0: on all of them."""
     fold_batch_norm: bool = False

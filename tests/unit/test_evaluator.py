@@ -83,6 +83,7 @@ def test_the_key_follows_what_a_score_depends_on() -> None:
     other = [
         key(changed("calibration", batches=3)),
         key(changed("evaluation", fold_batch_norm=True)),
+        key(changed("evaluation", layout="by-shape")),
         key(changed("training", precision="bfloat16")),
         key(weights_sha256="v"),
         key(seed=1),

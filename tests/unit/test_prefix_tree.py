@@ -1,15 +1,18 @@
 """The prefix tree against one sub-network after another: the same statistics, predictions and scores."""
 
+import itertools
 import random
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from kit.costs import costs, pool_costs
 from kit.data import Batch
 from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectures, evaluate_prefix_tree, plan_units
+from kit.evaluation.prefix_tree import KEPT_BYTES
 from kit.evaluation.units import spread
 from kit.search_space import Scale, SearchSpace, Stem
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
@@ -27,7 +30,7 @@ def supernet(seed=0):
     return ElasticResNet(SPACE, 5, generator=generator, zero_init_last=False).eval()
 
 
-def images(statistics="average", seed=1):
+def images(statistics="average", seed=1, **ways):
     generator = torch.Generator().manual_seed(seed)
 
     def draw(count):
@@ -36,7 +39,7 @@ def images(statistics="average", seed=1):
     validation = [Batch(draw(count), torch.randint(5, (count,), generator=generator)) for count in (12, 12, 7)]
     prepare = lambda pixels: pixels.double().sub_(128).div_(64)  # noqa: E731
     return EvaluationImages(
-        calibration=[draw(8) for _ in range(3)], validation=validation, prepare=prepare, statistics=statistics
+        calibration=[draw(8) for _ in range(3)], validation=validation, prepare=prepare, statistics=statistics, **ways
     )
 
 
@@ -50,11 +53,17 @@ def scores(found):
 
 
 @settings(max_examples=10)
-@given(seed=st.integers(0, 1000), one_variant=st.booleans(), statistics=st.sampled_from(["average", 0.1]))
-def test_scores_are_those_of_one_by_one(seed, one_variant, statistics):
+@given(
+    seed=st.integers(0, 1000),
+    one_variant=st.booleans(),
+    statistics=st.sampled_from(["average", 0.1]),
+    by_shape=st.booleans(),
+    fold=st.booleans(),
+)
+def test_scores_are_those_of_one_by_one(seed, one_variant, statistics, by_shape, fold):
     network = supernet().double()
     chosen = sample(ONE_VARIANT if one_variant else SPACE, 12, seed)
-    seen = images(statistics)
+    seen = images(statistics, by_shape=by_shape, fold=fold)
     tree = [score for unit in evaluate_prefix_tree(network, chosen, seen) for score in unit]
     assert scores(tree) == scores(evaluate_architectures(network, chosen, seen))
     assert len(tree) == len(chosen)
@@ -74,6 +83,33 @@ def test_logits_of_every_image_are_those_of_the_calibrated_subnet():
         with torch.no_grad():
             expected = alone(seen.prepare(seen.validation[0].images))
         torch.testing.assert_close(found[position], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("room", [0, 20_000, KEPT_BYTES])
+def test_a_layout_by_shape_changes_nothing_but_the_layout(monkeypatch, room):
+    """Both ways follow the rule, whatever is kept from one batch to the next, and score as without it."""
+    monkeypatch.setattr("kit.evaluation.prefix_tree.KEPT_BYTES", room)
+    space = SearchSpace((8, 16, 32, 32), (1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5), 1, Stem(3, 2, False))
+    network = ElasticResNet(space, 5, generator=torch.Generator().manual_seed(0), zero_init_last=False).double().eval()
+    chosen = sample(space, 6, 1)
+    convolve, seen = F.conv2d, []
+
+    def watched(x, weight, bias=None, stride=1, padding=0, *rest):
+        result = convolve(x, weight, bias, stride, padding, *rest)
+        wide = len(weight) % 16 == 0 and result[0, 0].numel() <= 16
+        layout = torch.contiguous_format if wide else torch.channels_last
+        seen.append((layout, x.is_contiguous(memory_format=layout)))
+        return result
+
+    expected = scores(evaluate_architectures(network, chosen, images()))
+    monkeypatch.setattr(F, "conv2d", watched)
+    monkeypatch.setattr("torch.nn.modules.conv.F.conv2d", watched)
+    for way in (evaluate_architectures, lambda *job: itertools.chain(*evaluate_prefix_tree(*job))):
+        seen.clear()
+        assert scores(way(network, chosen, images(by_shape=True))) == expected
+        assert all(right for _, right in seen)
+        assert {layout for layout, _ in seen} == {torch.contiguous_format, torch.channels_last}
+    assert all(not module._forward_pre_hooks for module in network.modules())
 
 
 def test_codes_of_one_shape_are_both_scored():

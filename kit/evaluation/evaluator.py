@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kit.data import Batch, Data, normalize
 from kit.evaluation.accuracy import EvaluationImages, evaluate_architectures
+from kit.evaluation.ahead import Ahead
 from kit.evaluation.prefix_tree import Tick, changed_by_folding, score_unit
 from kit.evaluation.units import Unit, trees
 from kit.recipe import Profile
@@ -95,7 +96,7 @@ class Evaluator:
         batches = self.data.calibration_batches(
             seed=self.seed, batch_size=calibration.batch_size, batches=calibration.batches
         )
-        validation: Iterable[Batch] = self.seen.val_batches(batch_size=self.batch_sizes[0])
+        validation: Sequence[Batch] | Ahead = Ahead(self.seen.val_batches(batch_size=self.batch_sizes[0]))
         if self.device.type == "cuda":
             batches, validation = _near(batches, list(validation), self.device)
         return EvaluationImages(
@@ -108,6 +109,12 @@ class Evaluator:
             by_shape=self.profile.evaluation.layout == "by-shape",
             fold=self.profile.evaluation.fold_batch_norm,
         )
+
+    @property
+    def waited(self) -> float:
+        """Seconds so far in which the device had no images to classify because the next ones were not ready."""
+        validation = self.images.validation
+        return validation.waited if isinstance(validation, Ahead) else 0.0
 
     @cached_property
     def network(self) -> ElasticResNet | FewShotSupernet:

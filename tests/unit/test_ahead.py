@@ -1,0 +1,76 @@
+"""Batches that are made one ahead: in order, while the last one is used, and nothing is lost or left behind."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from kit.data import Batch
+from kit.errors import StorageError
+from kit.evaluation.ahead import Ahead
+
+PATIENCE = 60.0
+
+
+def batch(number: int) -> Batch:
+    return Batch(torch.full((1,), number), torch.zeros(1))
+
+
+class Numbered:
+    """Batches 0, 1, ..., each of which says when it is made; the one numbered `broken` cannot be."""
+
+    def __init__(self, count: int, broken: int = -1, seconds: float = 0.0) -> None:
+        self.made = [threading.Event() for _ in range(count)]
+        self.broken = broken
+        self.seconds = seconds
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, made in enumerate(self.made):
+            time.sleep(self.seconds)
+            if number == self.broken:
+                raise StorageError("cannot be decoded")
+            made.set()
+            yield batch(number)
+
+
+def numbers(batches: Iterator[Batch]) -> list[int]:
+    return [int(each.images) for each in batches]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_all_come_in_order_as_often_as_asked(count: int) -> None:
+    ahead = Ahead(Numbered(count))
+    assert numbers(iter(ahead)) == numbers(iter(ahead)) == list(range(count))
+
+
+def test_the_next_one_is_made_while_the_last_is_used() -> None:
+    source = Numbered(4)
+    for number, _ in enumerate(Ahead(source)):
+        if number < 3:
+            assert source.made[number + 1].wait(PATIENCE), "it waits to be asked for"
+
+
+def test_an_error_comes_in_its_place() -> None:
+    batches = iter(Ahead(Numbered(4, broken=2)))
+    assert [int(next(batches).images) for _ in range(2)] == [0, 1]
+    with pytest.raises(StorageError, match="cannot be decoded"):
+        next(batches)
+
+
+def test_who_leaves_early_leaves_no_thread() -> None:
+    batches = iter(Ahead(Numbered(9)))
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("next-batch")]
+
+
+def test_it_counts_the_waiting_and_nothing_else() -> None:
+    slow = Ahead(Numbered(3, seconds=0.05))
+    assert numbers(iter(slow)) == [0, 1, 2] and slow.waited >= 0.15
+    fast = Ahead(Numbered(3))
+    started = time.perf_counter()
+    for _ in fast:
+        time.sleep(0.1)
+    assert fast.waited <= time.perf_counter() - started - 0.3, "what is used is not waited for"

@@ -4,11 +4,13 @@ Nothing else reads or writes these files. Each process of a group appends to one
 archive keeps the scores of its pool in another layout, a line per entry in order: `dump_pool_scores`, `parse_pool_scores`.
 """
 
+import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kit.errors import StorageError
 from kit.files import parse_json, storage_errors
@@ -19,6 +21,7 @@ EVALUATIONS = "evaluations.jsonl"
 KEY_LENGTH = 16
 Counts = tuple[int, int]
 """Correct predictions, and the images that they are of."""
+Detail = Literal["parts", "answers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Score:
     images: int
     parts: tuple[int, ...] = field(default=(), kw_only=True, compare=False)
     """Correct predictions of each batch, where scores are of an image budget."""
+    answers: bytes = field(default=b"", kw_only=True, compare=False, repr=False)
+    """A bit for each image, 1 for a correct prediction, first image first (`numpy.packbits`), where somebody keeps them."""
 
     @property
     def accuracy(self) -> float:
@@ -51,6 +56,7 @@ class ResultsReader:
         self._files: dict[Path, RecordReader] = {}
         self._by_key: dict[str, dict[str, Counts]] = {}
         self._parts: dict[str, dict[str, list[int]]] = {}
+        self._answers: dict[str, dict[str, str]] = {}
         self._newest = ""
 
     def look(self) -> None:
@@ -72,6 +78,10 @@ class ResultsReader:
         """Correct predictions of each batch, of an evaluation with an image budget."""
         return self._parts.get(key[:KEY_LENGTH], {})
 
+    def answers_of(self, key: str) -> Mapping[str, bytes]:
+        """`Score.answers` by code, of an evaluation that keeps them."""
+        return {code: base64.b64decode(text) for code, text in self._answers.get(key[:KEY_LENGTH], {}).items()}
+
     @property
     def newest(self) -> Mapping[str, Counts]:
         """The results of the evaluation that wrote last, for those who know no key.
@@ -88,9 +98,10 @@ class ResultsReader:
         if images > 0 and all(type(count) is int and 0 <= count <= images for count in correct.values()):
             self._newest = key
             self._by_key.setdefault(key, {}).update((code, (count, images)) for code, count in correct.items())
-            parts = record.get("parts")
-            if isinstance(parts, dict):
-                self._parts.setdefault(key, {}).update(parts)
+            for name, kept in (("parts", self._parts), ("answers", self._answers)):
+                detail = record.get(name)
+                if isinstance(detail, dict):
+                    kept.setdefault(key, {}).update(detail)
 
 
 class ResultsFile:
@@ -99,11 +110,11 @@ class ResultsFile:
     What records of another key or damaged ones stand for is computed again.
     """
 
-    def __init__(self, path: Path, key: str, *, parts: bool = False) -> None:
+    def __init__(self, path: Path, key: str, *, detail: Detail | None = None) -> None:
         self.path = path
         self.key = key[:KEY_LENGTH]
-        self.parts = parts
-        """Whether the counts of each batch are kept, too."""
+        self.detail: Detail | None = detail
+        """What is kept besides counts: those of each batch, or the answer to each image."""
 
     def read(self) -> dict[str, Counts]:
         """Finished results by code, those of all processes."""
@@ -117,11 +128,17 @@ class ResultsFile:
         reader.look()
         return dict(reader.parts_of(self.key))
 
+    def read_answers(self) -> dict[str, bytes]:
+        """`Score.answers` by code, those of all processes."""
+        reader = ResultsReader(self.path)
+        reader.look()
+        return dict(reader.answers_of(self.key))
+
     @contextmanager
     def appending(self, rank: int = 0) -> Iterator["ResultsWriter"]:
         """Open for writing; the first process writes to the file itself."""
         with appending(_part(self.path, rank) if rank else self.path) as writer:
-            yield ResultsWriter(writer, self.key, parts=self.parts)
+            yield ResultsWriter(writer, self.key, self.detail)
 
     def merge(self) -> None:
         """Move what other processes have written into the file itself. Only while none of them writes."""
@@ -147,15 +164,19 @@ class ResultsFile:
 class ResultsWriter:
     """Appends scores under one key."""
 
-    def __init__(self, writer: RecordWriter, key: str, *, parts: bool = False) -> None:
+    def __init__(self, writer: RecordWriter, key: str, detail: Detail | None = None) -> None:
         self._writer = writer
         self._key = key
-        self._parts = parts
+        self._detail: Detail | None = detail
 
     def append(self, scores: Sequence[Score]) -> None:
         correct = {score.architecture.code: score.correct for score in scores}
-        parts = {"parts": {score.architecture.code: list(score.parts) for score in scores}} if self._parts else {}
-        self._writer.append({"key": self._key, "images": scores[0].images, "correct": correct, **parts})
+        record: Record = {"key": self._key, "images": scores[0].images, "correct": correct}
+        if self._detail == "parts":
+            record["parts"] = {score.architecture.code: list(score.parts) for score in scores}
+        elif self._detail == "answers":
+            record["answers"] = {score.architecture.code: base64.b64encode(score.answers).decode() for score in scores}
+        self._writer.append(record)
 
 
 PoolRow = tuple[str, str, int, int]

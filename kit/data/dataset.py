@@ -41,10 +41,11 @@ class Data:
     def num_classes(self) -> int:
         return len(self.classes)
 
-    def with_validation(self, count: int) -> "Data":
+    def with_validation(self, count: int, start: int = 0) -> "Data":
         """The same data with `count` validation images, a fixed stratified draw in which every part is one, too.
 
-        A smaller draw lies inside every larger one. Raises `InputError` where there are fewer images.
+        A smaller draw lies inside every larger one; `start` leaves out the images of the one of that size. Raises
+        `InputError` where there are fewer images.
         """
         val = self.feed.val
         if count > len(val.labels):
@@ -52,8 +53,8 @@ class Data:
                 f"{count:,} validation images are asked for, there are {len(val.labels):,}",
                 hint="leave --images out for all",
             )
-        chosen = val.subset(torch.tensor(stratified_order(val.labels.tolist())[:count], dtype=torch.int64))
-        return replace(self, val_size=count, feed=self.feed.over_validation(chosen))
+        chosen = val.subset(torch.tensor(stratified_order(val.labels.tolist())[start:count], dtype=torch.int64))
+        return replace(self, val_size=count - start, feed=self.feed.over_validation(chosen))
 
     def train_batches(
         self,

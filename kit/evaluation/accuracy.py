@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from kit.data import Batch
+from kit.evaluation.kept_statistics import KeptStatistics
 from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, FewShotSupernet, extract_subnet
-from kit.supernet.calibration import calibrate
+from kit.supernet.calibration import bn_statistics, calibrate
 from kit.supernet.elastic import precision
 from kit.supernet.layout import laid_out_by_shape
 
@@ -35,6 +37,10 @@ class EvaluationImages:
     """Lay images out for every convolution as `kit.supernet.layout` says."""
     fold: bool = False
     """Multiply calibrated BN into the convolutions before classifying: faster, and rounds differently. Prefix tree only."""
+    keep_answers: bool = False
+    """Scores say which images were classified correctly."""
+    kept: KeptStatistics | None = None
+    """Where calibrated statistics are kept: who is found there is not calibrated again."""
 
 
 def evaluate_architectures(
@@ -42,8 +48,8 @@ def evaluate_architectures(
 ) -> Iterator[Score]:
     """Extract, calibrate and score each architecture in turn. Neither the supernet nor the order changes a result."""
     for architecture in architectures:
-        parts, total = count_parts(calibrated_subnet(supernet, architecture, images), images)
-        yield Score(architecture, sum(parts), total, parts=parts)
+        answers = _answers(calibrated_subnet(supernet, architecture, images), images)
+        yield from scores_of([architecture], [each[None] for each in answers], images)
 
 
 def calibrated_subnet(
@@ -51,27 +57,44 @@ def calibrated_subnet(
 ) -> ResNet:
     """The extracted sub-network with its BN statistics calibrated, in eval mode."""
     network = extract_subnet(supernet, architecture)
+    buffers = bn_statistics(network)
+    if images.kept is not None and (known := images.kept.load([architecture])) is not None:
+        for buffer, values in zip(buffers, known[0].split([len(each) for each in buffers]), strict=True):
+            buffer.copy_(values)
+        return network.eval()
     with precision(network.fc.weight.device, images.autocast), laid_out_by_shape(network, images.by_shape):
         calibrate(network, map(images.prepare, images.calibration), statistics=images.statistics)
+    if images.kept is not None:
+        images.kept.save([architecture], [torch.cat(buffers)])
     return network
 
 
 def count_correct(network: nn.Module, images: EvaluationImages) -> tuple[int, int]:
     """Correct predictions and images on the validation set, in eval mode."""
-    parts, total = count_parts(network, images)
-    return sum(parts), total
+    answers = _answers(network, images)
+    return sum(int(right.sum()) for right in answers), sum(map(len, answers))
+
+
+def scores_of(architectures: Sequence[Architecture], answers: Sequence[Tensor], images: EvaluationImages) -> list[Score]:
+    """Scores from which images were classified correctly: bool `(architectures, N)` for each batch."""
+    rows = torch.stack([right.sum(dim=1) for right in answers], dim=1).tolist() if answers else [[] for _ in architectures]
+    total = sum(right.shape[1] for right in answers)
+    packed = [b""] * len(rows)
+    if images.keep_answers and answers:
+        packed = [row.tobytes() for row in np.packbits(torch.cat(list(answers), dim=1).cpu().numpy(), axis=1)]
+    return [
+        Score(each, sum(row), total, parts=tuple(row), answers=bits)
+        for each, row, bits in zip(architectures, rows, packed, strict=True)
+    ]
 
 
 @torch.no_grad()
-def count_parts(network: nn.Module, images: EvaluationImages) -> tuple[tuple[int, ...], int]:
-    """Correct predictions of each batch, and all images."""
+def _answers(network: nn.Module, images: EvaluationImages) -> list[Tensor]:
+    """Which images of each batch a network classifies correctly, bool `(N,)`."""
     network.eval()
     device = next(network.parameters()).device
-    parts = []
-    total = 0
     with precision(device, images.autocast), laid_out_by_shape(network, images.by_shape):
-        for batch in images.validation:
-            predicted = network(images.prepare(batch.images)).argmax(dim=1)
-            parts.append((predicted == batch.labels.to(device, non_blocking=True)).sum())
-            total += len(batch.labels)
-    return tuple(torch.stack(parts).tolist()) if parts else (), total
+        return [
+            network(images.prepare(batch.images)).argmax(dim=1) == batch.labels.to(device, non_blocking=True)
+            for batch in images.validation
+        ]

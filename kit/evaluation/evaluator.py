@@ -11,6 +11,7 @@ from torch import Tensor
 from kit.data import Batch, Data, normalize
 from kit.evaluation.accuracy import EvaluationImages, evaluate_architectures
 from kit.evaluation.ahead import Ahead
+from kit.evaluation.kept_statistics import KeptStatistics
 from kit.evaluation.prefix_tree import Tick, changed_by_folding, score_unit
 from kit.evaluation.units import Unit, trees
 from kit.recipe import Profile
@@ -36,6 +37,10 @@ class Evaluator:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     method: Method = "tree"
+    window: tuple[int, int] | None = None
+    """Only these validation images, by their places in the stratified draw of all (from, to); scores keep the answers."""
+    kept: KeptStatistics | None = None
+    """Where calibrated statistics are kept from one window to the next."""
     weights_sha256: str = ""
     """Of the supernet's weights: whoever keeps scores must say it, because they depend on it."""
 
@@ -53,6 +58,7 @@ class Evaluator:
             precision=self.precision,
             seed=self.seed,
             method=self.method,
+            window=self.window,
         )
 
     @property
@@ -68,6 +74,9 @@ class Evaluator:
 
     @property
     def calibration_images(self) -> int:
+        """Training images for each sub-network; none after the first window, if the statistics are kept."""
+        if self.kept is not None and self.window is not None and self.window[0] > 0:
+            return 0
         return self.profile.calibration.batches * self.profile.calibration.batch_size
 
     @property
@@ -77,7 +86,9 @@ class Evaluator:
 
     @cached_property
     def seen(self) -> Data:
-        """The data with the validation images that scores are of: all, or the budget's."""
+        """The data with the validation images that scores are of: all, the budget's, or the window's."""
+        if self.window is not None:
+            return self.data.with_validation(self.window[1], self.window[0])
         budget = self.profile.evaluation.images
         return self.data.with_validation(budget) if budget else self.data
 
@@ -108,6 +119,8 @@ class Evaluator:
             cuda_graphs=self.profile.runtime.cuda_graphs,
             by_shape=self.profile.evaluation.layout == "by-shape",
             fold=self.profile.evaluation.fold_batch_norm,
+            keep_answers=self.window is not None,
+            kept=self.kept,
         )
 
     @property

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kit.data import Batch
-from kit.evaluation.accuracy import EvaluationImages
-from kit.evaluation.cuda_graph import CapturedCount
+from kit.evaluation.accuracy import EvaluationImages, scores_of
+from kit.evaluation.cuda_graph import CapturedWalk
 from kit.evaluation.memory import Portions
 from kit.evaluation.units import Unit, plan_units
 from kit.results import Score
@@ -78,50 +78,47 @@ def _score(
     classified: Portions,
 ) -> list[Score]:
     device = next(tree.network.parameters()).device
-    count = _Counter(tree, len(architectures), images.cuda_graphs and device.type == "cuda")
-    parts: list[Tensor] = []
-    total = 0
+    grade = _Grader(tree, len(architectures), images.cuda_graphs and device.type == "cuda")
+    answers: list[Tensor] = []
     for batch in images.validation:
         on_device = batch._replace(labels=batch.labels.to(device, non_blocking=True))
-        parts.append(torch.stack(list(classified(partial(count, on_device), range(len(batch.labels))))).sum(dim=0))
-        total += len(batch.labels)
-    rows = torch.stack(parts, dim=1).tolist() if parts else [[] for _ in architectures]
-    return [Score(each, sum(row), total, parts=tuple(row)) for each, row in zip(architectures, rows, strict=True)]
+        answers.append(torch.cat(classified(partial(grade, on_device), range(len(batch.labels))), dim=1))
+    return scores_of(architectures, answers, images)
 
 
-class _Counter:
-    """Correct predictions per architecture on some rows of a batch; a walk that runs out of memory leaves nothing behind."""
+class _Grader:
+    """Which of some rows of a batch each architecture has right; a walk that runs out of memory leaves nothing behind."""
 
     def __init__(self, tree: "CalibratedTree", architectures: int, capture: bool) -> None:
         self.tree = tree
         self.architectures = architectures
         self.capture = capture
-        self._captured: CapturedCount | None = None
+        self._captured: CapturedWalk | None = None
 
     def __call__(self, batch: Batch, rows: range) -> list[Tensor]:
         part = Batch(batch.images[rows.start : rows.stop], batch.labels[rows.start : rows.stop])
         if not self.capture:
-            return [self._count(part)]
-        self._captured = self._captured or CapturedCount(self._count, part, part.labels.device)
-        return [self._captured(part) if self._captured.fits(part) else self._count(part)]
+            return [self._grade(part)]
+        self._captured = self._captured or CapturedWalk(self._grade, part, part.labels.device)
+        return [self._captured(part) if self._captured.fits(part) else self._grade(part)]
 
-    def _count(self, batch: Batch) -> Tensor:
-        hits = torch.zeros(self.architectures, dtype=torch.int64, device=batch.labels.device)
-        self.tree.classify(batch.images, _Count(hits, batch.labels))
-        return hits
+    def _grade(self, batch: Batch) -> Tensor:
+        right = torch.zeros(self.architectures, len(batch.labels), dtype=torch.bool, device=batch.labels.device)
+        self.tree.classify(batch.images, _Grade(right, batch.labels))
+        return right
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    """Counts correct predictions on the device: nothing waits for it while the tree is walked."""
+class _Grade:
+    """Notes correct predictions on the device: nothing waits for it while the tree is walked."""
 
-    hits: Tensor
+    right: Tensor
     labels: Tensor
 
     def __call__(self, ends: Sequence[int], logits: Tensor) -> None:
-        found = (logits.argmax(dim=1) == self.labels).sum()
+        found = logits.argmax(dim=1) == self.labels
         for end in ends:
-            self.hits[end] += found
+            self.right[end] = found
 
 
 @torch.no_grad()
@@ -150,7 +147,10 @@ class Operation:
 
 
 class CalibratedTree:
-    """Architectures of one supernet, calibrated on the calibration batches of `images` when the tree is made."""
+    """Architectures of one supernet, calibrated on the calibration batches of `images` when the tree is made.
+
+    Statistics that `images` keep are taken from there.
+    """
 
     def __init__(
         self,
@@ -165,14 +165,25 @@ class CalibratedTree:
         self.tick = tick
         self._slices = Slices(images)
         self._operations: list[Operation] = []
-        self._compile(grow(enumerate(architectures)), -1)
+        self._layers: dict[int, Layers] = {}
+        architectures = list(architectures)
+        self._compile(grow(enumerate(architectures)), -1, ())
         needed: set[int] = set()
         for operation in reversed(self._operations):
             operation.freed = tuple(set(operation.inputs) - needed)
             needed.update(operation.inputs)
+        layers = [self._layers[position] for position in range(len(architectures))]
+        if images.kept is not None and (known := images.kept.load(architectures)) is not None:
+            for own, values in zip(layers, known, strict=True):
+                buffers = _statistics(own)
+                for buffer, part in zip(buffers, values.split([len(each) for each in buffers]), strict=True):
+                    buffer.copy_(part)
+            return
         for number, batch in enumerate(images.calibration, 1):
             # An average over batches is a momentum of 1 / n at the n-th, in nn.BatchNorm2d too.
             self.classify(batch, None, 1 / number if images.statistics == "average" else images.statistics)
+        if images.kept is not None:
+            images.kept.save(architectures, [torch.cat(_statistics(own)) for own in layers])
 
     def classify(self, images: Tensor, take: TakeLogits | None, momentum: float | None = None) -> None:
         """Send decoded images through every node; `take(positions of architectures, logits)` is called once per shape.
@@ -190,36 +201,42 @@ class CalibratedTree:
                     del results[each]
                 self.tick()
 
-    def _compile(self, node: PathTree, x: int) -> None:
+    def _compile(self, node: PathTree, x: int, layers: "Layers") -> None:
         """Add what follows a node, one child after another, so that few results wait at a time."""
         if node.ends:
             self._add(None, x, ends=node.ends)
+            self._layers |= dict.fromkeys(node.ends, layers)
         for family in families(node.children):
             compute = self._stem if family[0].stage < 0 else self._block
-            for piece, output in compute(family, x):
-                self._compile(node.children[piece], output)
+            for piece, output, own in compute(family, x):
+                self._compile(node.children[piece], output, (*layers, *own))
 
     def _add(self, compute: Compute | None, *inputs: int, ends: Sequence[int] = ()) -> int:
         self._operations.append(Operation(compute, inputs, ends))
         return len(self._operations) - 1
 
-    def _stem(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
+    def _stem(self, family: list[Piece], x: int) -> "Iterator[tuple[Piece, int, Layers]]":
         network = self.network
         conv_bn = ConvBN(self._slices, max(piece.out_channels for piece in family), network.conv1, network.bn1)
         whole = self._add(lambda momentum, images: network.maxpool(F.relu(conv_bn(momentum, images), inplace=True)), x)
-        return self._narrowed(whole, conv_bn.channels, family)
+        for piece, output in self._narrowed(whole, conv_bn.channels, family):
+            yield piece, output, ((conv_bn, piece.out_channels),)
 
-    def _block(self, family: list[Piece], x: int) -> Iterator[tuple[Piece, int]]:
+    def _block(self, family: list[Piece], x: int) -> "Iterator[tuple[Piece, int, Layers]]":
         """A block at all widths of its family: each part is computed once, at the largest width that is asked for."""
         block = self.network.stages[family[0].stage][family[0].block]
         first = ConvBN(self._slices, max(piece.mid_channels for piece in family), block.conv1, block.bn1)
         hidden = self._add(lambda momentum, x: F.relu(first(momentum, x), inplace=True), x)
+        outer = []
         if block.downsample is not None:
-            x = self._add(ConvBN(self._slices, max(piece.out_channels for piece in family), *block.downsample), x)
+            outer.append(ConvBN(self._slices, max(piece.out_channels for piece in family), *block.downsample))
+            x = self._add(outer[0], x)
         for mid, alike in by_mid(family).items():
             second = ConvBN(self._slices, max(piece.out_channels for piece in alike), block.conv2, block.bn2)
             whole = self._add(partial(_residual, second, mid), hidden, x)
-            yield from self._narrowed(whole, second.channels, alike)
+            for piece, output in self._narrowed(whole, second.channels, alike):
+                wide = [(each, piece.out_channels) for each in (second, *outer)]
+                yield piece, output, ((first, mid), *wide)
 
     def _narrowed(self, whole: int, widest: int, family: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
         """The output of a family, cut to each member's channels."""
@@ -275,6 +292,15 @@ class ConvBN:
             return F.conv2d(x, weight, shift - self.mean * factor, conv.stride, conv.padding)
         x = F.conv2d(x, weight, None, conv.stride, conv.padding)
         return F.batch_norm(x, self.mean, self.variance, scale, shift, momentum is not None, momentum or 0.0, bn.eps)
+
+
+Layers = tuple[tuple[ConvBN, int], ...]
+"""The layers that an architecture goes through, and how many of their leading channels are its own."""
+
+
+def _statistics(layers: Layers) -> list[Tensor]:
+    """Views of an architecture's own means and variances, layer by layer."""
+    return [values[:channels] for layer, channels in layers for values in (layer.mean, layer.variance)]
 
 
 def _residual(second: ConvBN, mid: int, momentum: float | None, hidden: Tensor, x: Tensor) -> Tensor:

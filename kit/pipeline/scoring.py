@@ -1,6 +1,6 @@
 """Calibrating and scoring a pool with a supernet's weights, unit by unit: resumable, and by several processes at once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from kit.files import write_json
 from kit.pipeline.rank_so_far import RankMeter
 from kit.pool import Pool, write_predictions
 from kit.process_group import ProcessGroup
-from kit.results import Counts, ResultsFile
+from kit.results import Counts, Detail, ResultsFile
 from kit.search_space import Architecture
 from kit.supernet.prefix import grow, tree_macs
 
@@ -42,8 +42,9 @@ class ScoringJob:
 
     @property
     def results_file(self) -> ResultsFile:
-        """Where scores are kept; with an image budget those of each batch, too."""
-        return ResultsFile(self.results, self.evaluator.key, parts=bool(self.evaluator.profile.evaluation.images))
+        """Where scores are kept; with an image budget those of each batch, too, of a window of images each answer."""
+        budget: Detail | None = "parts" if self.evaluator.profile.evaluation.images else None
+        return ResultsFile(self.results, self.evaluator.key, detail=budget if self.evaluator.window is None else "answers")
 
     def budget(self) -> Budget | None:
         """What an image budget costs in agreement, by what the pool's scores so far tell; None without one."""
@@ -82,6 +83,31 @@ def score_pool(
     Every process of the job's group works on it; the first one reports. With a `meter` it also reports how well the scores
     rank so far, and stops scoring once the 95 % interval of Pearson's r is at most `until_ci` wide.
     """
+    group = job.group
+    progress = yield from score_missing(job, should_stop, fresh=fresh, meter=meter, until_ci=until_ci)
+    if group.any(should_stop()):
+        return
+    group.barrier()  # nobody writes results any more
+    if group.is_first:
+        job.results_file.merge()
+        pool = job.pool.subset(progress.accuracies) if progress.enough else job.pool
+        write_predictions(job.predictions, pool, [progress.accuracies[code] for code in pool.codes])
+        budget = job.budget()
+        if budget is not None:
+            write_json(job.predictions.with_suffix(BUDGET_SUFFIX), asdict(budget))
+            yield Note(message=budget.describe())
+        yield EvaluationFinished(subnets=len(pool), predictions=str(job.predictions))
+
+
+def score_missing(
+    job: ScoringJob,
+    should_stop: Callable[[], bool],
+    *,
+    fresh: bool = False,
+    meter: RankMeter | None = None,
+    until_ci: float | None = None,
+) -> Generator[Event, None, "Progress"]:
+    """Score what has no result yet; ends early, results kept, on a stop. Returns what is known in the end."""
     group, evaluator = job.group, job.evaluator
     results_file = job.results_file
     results: dict[str, Counts] = {}
@@ -93,7 +119,7 @@ def score_pool(
     # A unit with any gap is scored whole, so that a resumed sweep rounds as an undisturbed one.
     gaps = [position for position, unit in enumerate(job.units) if any(a.code not in results for a in unit.architectures)]
     missing = [job.units[position] for position in group.share(gaps)]
-    progress = _Progress(job, results, len(job.pool) - sum(map(len, missing)))
+    progress = Progress(job, results, len(job.pool) - sum(map(len, missing)))
     if group.is_first:
         yield EvaluationStarted(
             subnets=len(job.pool),
@@ -115,21 +141,10 @@ def score_pool(
                         yield Note(message=_why_early(figure, progress.done, len(job.pool)))
                         progress.enough = True
                         break
-    if group.any(should_stop()):
-        return
-    group.barrier()  # nobody writes results any more
-    if group.is_first:
-        results_file.merge()
-        pool = job.pool.subset(progress.accuracies) if progress.enough else job.pool
-        write_predictions(job.predictions, pool, [progress.accuracies[code] for code in pool.codes])
-        budget = job.budget()
-        if budget is not None:
-            write_json(job.predictions.with_suffix(BUDGET_SUFFIX), asdict(budget))
-            yield Note(message=budget.describe())
-        yield EvaluationFinished(subnets=len(pool), predictions=str(job.predictions))
+    return progress
 
 
-class _Progress:
+class Progress:
     """What has been scored so far, as the first process knows it."""
 
     def __init__(self, job: ScoringJob, results: dict[str, Counts], done: int) -> None:

@@ -7,6 +7,12 @@ import torch
 from torch import Tensor, nn
 
 
+def bn_statistics(network: nn.Module) -> list[Tensor]:
+    """The running mean and variance of every BN layer, in the order of the layers: the buffers themselves, `(C,)` each."""
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [buffer for layer in layers for buffer in (layer.running_mean, layer.running_var) if buffer is not None]
+
+
 @torch.no_grad()
 def calibrate(network: nn.Module, batches: Iterable[Tensor], *, statistics: Literal["average"] | float = "average") -> None:
     """Reset every BN layer's statistics and estimate them on `batches` of images; leaves the network in eval mode.

@@ -83,9 +83,10 @@ def _milestone(event: Event) -> str:
             return f"{event.phase} failed, the others go on: {event.reason}"
         case events.EvaluationStarted():
             already = f" ({event.done:,} already)" if event.done else ""
+            images = event.calibration_images
+            calibrated = f"BN calibrated on {images:,} training images, " if images else ""
             return (
-                f"scoring {event.subnets:,} sub-networks{already}: BN calibrated on {event.calibration_images:,} training "
-                f"images, top-1 on {event.images:,} validation images"
+                f"scoring {event.subnets:,} sub-networks{already}: {calibrated}top-1 on {event.images:,} validation images"
             )
         case events.EvaluationFinished():
             return f"scored {event.subnets:,} sub-networks: {event.predictions}"

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from kit.data import Batch, normalize
 from kit.errors import InputError, TrainingStoppedError
 from kit.evaluation import CalibratedTree, EvaluationImages
-from kit.evaluation.prefix_tree import _Counter
+from kit.evaluation.prefix_tree import _Grader
 from kit.methods import METHODS, Scope, load_objective, make_sampler
 from kit.pipeline.hardware import choose_hardware
 from kit.recipe import OptimizerSettings, load_profile, load_recipe, recipe_names
@@ -156,8 +156,8 @@ def test_the_walk_over_the_tree_stays_on_the_device(fold):
     batch = Batch(pixels(8), torch.zeros(8, dtype=torch.int64, device=META))
     network = supernet().eval()
     with OnDevice():
-        [hits] = _Counter(CalibratedTree(network, chosen, images), len(chosen), False)(batch, range(5))
-    assert hits.shape == (6,) and hits.device == META
+        [right] = _Grader(CalibratedTree(network, chosen, images), len(chosen), False)(batch, range(5))
+    assert right.shape == (6, 5) and right.device == META
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])

@@ -2,13 +2,18 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from kit.data import Data, open_data
 from kit.evaluation import Evaluator, evaluate_architectures
+from kit.evaluation.evaluator import Method
+from kit.evaluation.kept_statistics import KeptStatistics
 from kit.evaluation.units import UNIT_SIZE, trees
 from kit.recipe import Profile, load_profile
 from kit.results import Score
@@ -92,3 +97,30 @@ def test_the_key_follows_what_a_score_depends_on() -> None:
     assert len({key(), *other}) == 1 + len(other)
     with pytest.raises(AssertionError, match="unknown weights"):
         key(weights_sha256="")
+
+
+@pytest.mark.parametrize("method", ["tree", "one-by-one"])
+def test_windows_add_up_and_what_is_calibrated_once_is_not_calibrated_again(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = sample(6)
+    whole = Evaluator(supernet=supernet(), data=data(), profile=PROFILE, method=method, weights_sha256="0")
+
+    def part(start: int, stop: int) -> Evaluator:
+        return replace(whole, window=(start, stop), kept=KeptStatistics(tmp_path))
+
+    first = part(0, 20)
+    seen = first.score(asked)
+    assert first.calibration_images > part(20, 50).calibration_images == 0
+    assert len({first.key, part(20, 50).key, whole.key}) == 3
+    with monkeypatch.context() as without:
+        without.setattr(Data, "calibration_batches", lambda *args, **given: [])
+        rest = part(20, 50).score(asked[::-1])[::-1]  # in other company than before
+    both = [(one.correct + other.correct, one.images + other.images) for one, other in zip(seen, rest, strict=True)]
+    assert both == [(score.correct, score.images) for score in whole.score(asked)]
+    for score in (*seen, *rest):
+        right = np.unpackbits(np.frombuffer(score.answers, np.uint8), count=score.images)
+        assert right.sum() == score.correct and len(score.answers) == -(-score.images // 8)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert [score.answers for score in part(20, 50).score(asked)] == [score.answers for score in rest]

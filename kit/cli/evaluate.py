@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli.launch import launchable
-from kit.cli.output import MOST, JsonOption, narrate, print_json, print_text
+from kit.cli.output import MOST, JsonOption, narrate, print_json, print_table, print_text
 from kit.cli.progress import narrated
 from kit.cli.run import PROFILE_PREFIX
 from kit.errors import InputError
@@ -59,6 +59,13 @@ def evaluate(
         int | None,
         typer.Option("--images", metavar="N", min=1, max=MOST, help="Score on N images, and say what that costs."),
     ] = None,
+    top: Annotated[
+        str | None,
+        typer.Option("--top", metavar="K", help="Find the best K, or a share like 1%, without scoring all on all images."),
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option("--confidence", metavar="C", help="Of --top: that they are all found; default 0.95.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
@@ -85,6 +92,7 @@ def evaluate(
         method=method.value,
         limit=limit,
         fresh=fresh and not place().restarts,
+        **_of_top(top, confidence, {"--until-ci": until_ci, "--truth": truth}),
     )
     report = _execute(request)
     if not place().is_first:
@@ -92,7 +100,38 @@ def evaluate(
     if json:
         print_json(report)
     else:
+        if top is not None:
+            _print_top(report["top"])
         print_text(report["predictions"])
+
+
+def _of_top(top: str | None, confidence: float | None, others: dict[str, object]) -> dict[str, Any]:
+    """The request's part of `--top`. Raises `InputError` for what cannot stand with it, or not without it."""
+    from kit.correlation import parse_count
+
+    if top is None:
+        if confidence is not None:
+            raise InputError("--confidence is that of --top", hint="add --top K")
+        return {}
+    for option, value in others.items():
+        if value is not None:
+            raise InputError(f"{option} cannot stand with --top: there are no scores of the whole pool to rank on the way")
+    return {"top": parse_count(top)} | ({} if confidence is None else {"confidence": confidence})
+
+
+def _print_top(top: dict[str, Any]) -> None:
+    """The rounds, and the best that they found."""
+    names = ("images", "subnets", "dropped", "image_passes")
+    rounds = [[str(number), *(f"{each[name]:,}" for name in names)] for number, each in enumerate(top["rounds"], 1)]
+    print_table(["round", "images", "sub-networks", "dropped", "image passes"], rounds, right=range(5))
+    share = top["image_passes"] / top["full_image_passes"]
+    print_text(
+        f"\nthe best {top['k']:,} on all images, at {top['confidence']:.0%} confidence, "
+        f"for {top['image_passes']:,} image passes ({share:.0%} of scoring all on all images)\n"
+    )
+    best = [[each["name"], each["code"], f"{each['accuracy']:.4f}", f"{each['images']:,}"] for each in top["best"]]
+    print_table(["name", "code", "top-1", "images"], best, right=(2, 3))
+    print_text("")
 
 
 def _of_scoring(text: str) -> str:
@@ -128,7 +167,9 @@ def _execute(request: "EvaluationRequest") -> dict[str, Any]:
             elif isinstance(event, EvaluationFinished):
                 subnets = event.subnets
         seconds = time.perf_counter() - started
-        return _report(evaluation.job, codes, seconds, subnets=subnets, rank=rank)
+        top = evaluation.top
+        report = _report(evaluation.job if top is None else top.job, codes, seconds, subnets=subnets, rank=rank)
+        return report if top is None or not group.is_first else report | top.report(seconds)
 
 
 def _report(job: "ScoringJob", codes: set[str], seconds: float, *, subnets: int, rank: "RankSoFar | None") -> dict[str, Any]:

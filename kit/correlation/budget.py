@@ -16,6 +16,8 @@ from scipy.stats import kendalltau, pearsonr
 Floats = NDArray[np.float64]
 DRAWS = 20
 GRID, ROUNDS = 200, 100
+LEAST = 1e-12
+"""Of a distribution's weights, so that it rules out no score."""
 FEWEST = 3
 
 
@@ -56,7 +58,8 @@ def image_budget(parts: Sequence[Sequence[int]], sizes: Sequence[int], whole: in
     noise = _interaction(counts / images, images, scores) / n * left
     if noise <= 0:
         return Budget(n, whole, error, 1.0, 1.0)
-    draws = [true for true in _likely(scores, noise, whole, np.random.default_rng(seed)) if np.ptp(true) > 0]
+    likely = likely_scores(scores, noise, whole, np.random.default_rng(seed), DRAWS)
+    draws = [true for true in likely if np.ptp(true) > 0]
     if not draws:
         return Budget(n, whole, error, None, None)
     pearson = float(np.mean([pearsonr(scores, true).statistic for true in draws]))
@@ -72,8 +75,19 @@ def _interaction(accuracies: Floats, sizes: Floats, scores: Floats) -> float:
     return float((centred**2 * sizes).sum() / freedom)
 
 
-def _likely(scores: Floats, noise: float, whole: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Draws of the scores on all images; `noise` is the variance of a score of the mean p (1 - p)."""
+def likely_scores(
+    scores: Floats,
+    noise: float,
+    whole: int,
+    rng: np.random.Generator,
+    draws: int,
+    among: Floats | None = None,
+) -> Iterator[Floats]:
+    """Draws of the scores on all `whole` images; `noise`, above zero, is the variance of a score of the mean p (1 - p).
+
+    Empirical Bayes with the maximum-likelihood distribution of scores (Kiefer and Wolfowitz, 1956), by EM on a grid; `among`
+    weighs the architectures (A,) of which it is the distribution, by default all alike.
+    """
     usual = float(np.mean(scores * (1 - scores)))
     wide = 4 * math.sqrt(noise)
     grid = np.linspace(max(0.5 / whole, scores.min() - wide), min(1 - 0.5 / whole, scores.max() + wide), GRID)
@@ -83,8 +97,8 @@ def _likely(scores: Floats, noise: float, whole: int, rng: np.random.Generator) 
     for _ in range(ROUNDS):  # expectation maximisation of the distribution's weights
         posterior = likelihood * weights
         posterior /= posterior.sum(axis=1, keepdims=True)
-        weights = posterior.mean(axis=0)
+        weights = np.maximum(np.average(posterior, axis=0, weights=among), LEAST)
     cumulative = posterior.cumsum(axis=1)
-    for _ in range(DRAWS):
+    for _ in range(draws):
         places = (cumulative < rng.random((len(scores), 1)) * cumulative[:, -1:]).sum(axis=1)
         yield np.round(grid[np.minimum(places, GRID - 1)] * whole) / whole

@@ -7,12 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from kit import __version__
+from kit.correlation import Count
+from kit.correlation.elimination import CONFIDENCE, Elimination
+from kit.correlation.top import counts
 from kit.data import absolute_spec
 from kit.errors import InputError
 from kit.evaluation import Evaluator
 from kit.evaluation.evaluator import Method
 from kit.events import Event, Note
 from kit.files import content_key, exclusive_lock, read_json, sha256_of_file, write_json
+from kit.pipeline.elimination import TopSweep
 from kit.pipeline.hardware import choose_hardware
 from kit.pipeline.rank_so_far import RankMeter, fitting_truth, made_with, no_rank
 from kit.pipeline.request import Progress, open_pool, open_profile_data
@@ -45,6 +49,9 @@ class EvaluationRequest:
     truth: Path | None = None
     """What the rank figure on the way is measured against; by default the shipped truth that fits."""
     until_ci: float | None = None
+    top: Count | None = None
+    """Only so many are to be found, the best on all images, or such a share of the pool."""
+    confidence: float = CONFIDENCE
 
 
 class Evaluation:
@@ -60,15 +67,19 @@ class Evaluation:
         file = Path(request.target)
         self._of = None if file.is_file() else find_run(request.target, request.runs)
         self.job, self._lock, self._holder = self._for_file(file) if self._of is None else self._for_run(self._of)
+        self.top = None if request.top is None else self._top_sweep(request.top)
 
     def execute(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Score what is missing and write the predictions; ends early, results kept, on a stop."""
         request = self.request
         with exclusive_lock(self._lock, holder=self._holder) if self.group.is_first else nullcontext():
-            meter, note = self._meter()
+            meter, note = self._meter() if self.top is None else (None, None)
             if self.group.is_first:
                 yield from told(self._notes)
                 yield from [note] if note is not None else []
+            if self.top is not None:
+                yield from self.top.execute(should_stop, fresh=request.fresh)
+                return
             yield from score_pool(self.job, should_stop, fresh=request.fresh, meter=meter, until_ci=request.until_ci)
 
     def execute_logged(self, stop: StopFlag) -> Iterator[Event]:
@@ -92,10 +103,10 @@ class Evaluation:
 
     def _claim(self) -> RunDirectory:
         """`RUNS/evaluation-NAME-HASH`: one for every pool, and every way of scoring it, with these weights."""
-        job, evaluator, of = self.job, self.job.evaluator, self._of
+        job, evaluator, of = self.job if self.top is None else self.top.job, self.job.evaluator, self._of
         name = evaluator.weights_sha256[:12] if of is None else of.id
         runs = self.request.runs if of is None else of.path.parent
-        key = content_key([evaluator.key, job.pool.fingerprint])
+        key = content_key([evaluator.key, job.pool.fingerprint]) if self.top is None else self.top.key
         run = RunDirectory((runs / f"evaluation-{name}-{key[:6]}").resolve())
         if not run.resolved.exists():
             require_directory(run.path)
@@ -110,7 +121,11 @@ class Evaluation:
                 "data_source": evaluator.data.source,
                 "classes": evaluator.data.num_classes,
                 "inputs": {"data": absolute_spec(spec), "weights": evaluator.weights_sha256},
-                "scores": {"evaluations": str(job.results), "predictions": str(job.predictions), "key": evaluator.key},
+                "scores": {
+                    "evaluations": str(job.results),
+                    "predictions": str(job.predictions),
+                    "key": evaluator.key if self.top is None else self.top.first_key,
+                },
                 "kit": __version__,
             }
             write_json(run.resolved, settings)
@@ -136,6 +151,17 @@ class Evaluation:
             raise InputError(
                 f"--until-ci has nothing to compare with: {error}", hint="name one with --truth FILE"
             ) from error
+
+    def _top_sweep(self, wanted: Count) -> TopSweep:
+        """Raises `InputError` for more than there are, and where the images are chosen already."""
+        evaluator, pool = self.job.evaluator, self.job.pool
+        if budget := evaluator.profile.evaluation.images:
+            raise InputError(
+                f"--top chooses how many images each sub-network sees, and {budget:,} are asked for",
+                hint="leave --images out; where the profile says it: --set profile.evaluation.images=0",
+            )
+        (k,) = counts([wanted], len(pool))
+        return TopSweep(self.job, Elimination(k, evaluator.data.val_size, self.request.confidence))
 
     @property
     def _scores_otherwise(self) -> bool:

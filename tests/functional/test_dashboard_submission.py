@@ -344,7 +344,7 @@ class TestCommands:
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
-            await pilot.pause(0.5)
+            await wait_for(pilot, lambda: is_pending(signal.SIGTERM, building.pid))
             building.send_signal(signal.SIGCONT)
             await wait_for(pilot, lambda: "ended with exit code 143" in panel.title, 120)
             assert not (tmp_path / "stopped.tar").exists()

@@ -64,6 +64,12 @@ def screen_of(app: DashboardApp) -> SubmissionScreen:
     return cast("SubmissionScreen", app.screen_stack[0])
 
 
+def is_pending(number: signal.Signals, pid: int) -> bool:
+    """Whether a stopped process has been sent a signal that it will hear once it goes on."""
+    pending = re.search(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return pending is not None and bool(int(pending[1], 16) >> (number - 1) & 1)
+
+
 def lines_of(pilot: Pilot[None]) -> str:
     """What the panel of the command shows."""
     table = pilot.app.screen_stack[0].query_one(JobPanel).query_one(VirtualTable)

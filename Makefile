@@ -2,8 +2,8 @@
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
-# One more than cores: some tests wait, for a process that hangs or a screen that paints.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+# Two for each core: many tests wait, for a process that hangs or a screen that paints.
+WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 # What `make bench` runs, with how many supernets of each recipe.
 BENCHES ?= bench-nano
 SEEDS ?= 5

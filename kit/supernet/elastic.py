@@ -69,6 +69,9 @@ class ElasticResNet(ResNet):  # type: ignore[misc]
         self.to_empty(device="cpu")
         initialise(self, generator, zero_init_last=zero_init_last)
 
+    def init_weights(self, zero_init_last: bool = True) -> None:
+        """Nothing: timm calls this for weights that have no memory yet; `initialise` fills them."""
+
     def forward(self, x: Tensor, architecture: Architecture | None = None) -> Tensor:
         """Classify with one sub-network (the full one by default): `(N, 3, H, W) -> (N, classes)`."""
         architecture = architecture or self.full_architecture

@@ -297,7 +297,7 @@ def test_the_archive_of_every_shipped_recipe_passes(tmp_path, kit, small, monkey
     # Exports take longer than all the rest: one for each recipe.
     monkeypatch.setattr(archive_build, "default_selections", lambda pool: {"smallest": [selection.smallest(pool)]})
     profile = small.profile.read_text()
-    changes = {"steps_per_epoch = 2": "steps_per_epoch = 1", "size = 60": "size = 200", "seconds = 0.0": "seconds = 60.0"}
+    changes = {"steps_per_epoch = 2": "steps_per_epoch = 1", "size = 60": "size = 100", "seconds = 0.0": "seconds = 60.0"}
     for old, new in changes.items():
         assert old in profile
         profile = profile.replace(old, new)

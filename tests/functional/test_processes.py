@@ -196,7 +196,7 @@ def scored(trained):
     small = trained
     pool = small.runs.parent / "pool.json"
     space = load_profile(str(small.profile)).published_space
-    write_predictions(pool, draw_pool(space, 1500, 7), [0.0] * 1500)
+    write_predictions(pool, draw_pool(space, 700, 7), [0.0] * 700)
     return ["evaluate", str(small.run), "--runs", str(small.runs), "--pool", str(pool)]
 
 

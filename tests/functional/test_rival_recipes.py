@@ -1,4 +1,4 @@
-"""The rivals' recipes through the command line: planned, trained in all their phases, stopped anywhere, continued."""
+"""The rivals' recipes through the command line: planned, trained in all phases, stopped anywhere, continued, packed."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ from event_logs import read_events
 from kit.errors import StorageError
 from kit.events import StepDone
 from kit.methods import Sampler, make_sampler
+from kit.pipeline import archive_build
 from kit.recipe import load_recipe
+from kit.submission import selection
 
 RIVALS = ("ps", "fairnas", "sandwich", "rank-loss", "biased", "bignas-width", "nsas", "efs-nas", "dynas")
 
@@ -49,3 +51,9 @@ def test_each_goes_on_bit_for_bit_after_a_stop_in_its_last_phase(
     assert small.results(run) == small.results(other)
     last = [event for event in read_events(run / "events.jsonl") if isinstance(event, StepDone)][-4:]
     assert {event.phase for event in last} == {recipe.phases[-1].name} and [event.step for event in last] == [0, 1, 2, 3]
+    archive = tmp_path / "archive.tar"
+    monkeypatch.setattr(archive_build, "default_selections", lambda pool: {"smallest": [selection.smallest(pool)]})
+    assert kit("submission", "build", run.name, "--runs", str(small.runs), "--out", str(archive)).code == 0
+    checked = kit("submission", "check", str(archive), "--skip", "few-accuracies", "--json")
+    several = {"several-supernets"} if recipe.partition is not None else set()
+    assert {check["id"] for check in checked.json["checks"] if not check["ok"]} == several, checked.json

@@ -13,8 +13,10 @@ from kit.ranking.truth_file import Truth, write_truth
 from kit.recipe import load_profile
 from kit.records import read_records
 
+COUNT = 700
 
-def large_pool(small, name="pool.json", count=1400, seed=7):
+
+def large_pool(small, name="pool.json", count=COUNT, seed=7):
     pool = draw_pool(load_profile(str(small.profile)).published_space, count, seed)
     path = small.runs.parent / name
     write_predictions(path, pool, [0.0] * count)
@@ -42,15 +44,15 @@ def test_an_early_answer_says_so_and_the_rest_can_follow(trained, kit, tmp_path)
     assert early.code == 0
     assert "stopped after" in early.err and "rank so far: Pearson r" in early.err
     document = early.json
-    assert document["subnets"] < document["pool_subnets"] == 1400
+    assert document["subnets"] < document["pool_subnets"] == COUNT
     figure = document["rank_so_far"]
     assert figure["pearson"]["high"] - figure["pearson"]["low"] <= 0.6
     assert figure["n"] == document["subnets"]
     first = scored(document["predictions"], trained)
     assert len(first) == document["subnets"]
     rest = kit(*evaluate(trained, path, "--json"))
-    assert rest.json["subnets"] == 1400
-    assert rest.json["scored_now"] < 1400, "what was scored early is not scored again"
+    assert rest.json["subnets"] == COUNT
+    assert rest.json["scored_now"] < COUNT, "what was scored early is not scored again"
     assert first.items() <= scored(rest.json["predictions"], trained).items()
 
 
@@ -74,13 +76,13 @@ def test_kills_torn_lines_and_another_pool_change_no_score(trained, kit, start):
     flipped[30] ^= 1
     results.write_bytes(b"".join([*lines[:-3], bytes(flipped), *lines[-2:]])[:-7])
     intact = [record for record in read_records(results)]
-    other = large_pool(trained, "other.json", count=1450)  # the same draw, and fifty more
+    other = large_pool(trained, "other.json", count=COUNT + 50)  # the same draw, and fifty more
     resumed = kit(*evaluate(trained, other, "--json"))
     assert resumed.code == 0
-    assert resumed.json["scored_now"] < 1450, "intact units that the new pool also has are kept"
+    assert resumed.json["scored_now"] < COUNT + 50, "intact units that the new pool also has are kept"
     assert intact == list(read_records(results))[: len(intact)]
     anew = kit(*evaluate(trained, other, "--fresh", "--json"))
-    assert anew.json["scored_now"] == 1450
+    assert anew.json["scored_now"] == COUNT + 50
     assert scored(resumed.json["predictions"], trained) == scored(anew.json["predictions"], trained)
 
 

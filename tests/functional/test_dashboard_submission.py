@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,7 @@ from kit.dashboard.widgets.table import VirtualTable
 from kit.submission import layout
 from kit.submission.archive import write_archive, write_tar
 from kit.submission.checks import check_archive
+from kit.watch.processes import Started, start_detached
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +66,17 @@ def screen_of(app: DashboardApp) -> SubmissionScreen:
     return cast("SubmissionScreen", app.screen_stack[0])
 
 
-def is_pending(number: signal.Signals, pid: int) -> bool:
-    """Whether a stopped process has been sent a signal that it will hear once it goes on."""
-    pending = re.search(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return pending is not None and bool(int(pending[1], 16) >> (number - 1) & 1)
+def start_held(label: str, arguments: Sequence[str], *, runs: Path) -> Started:
+    """A command that does nothing yet."""
+    started = start_detached(label, arguments, runs=runs)
+    started.process.send_signal(signal.SIGSTOP)
+    return started
+
+
+def has(number: signal.Signals, kind: str, pid: int) -> bool:
+    """Whether a process catches a signal (`SigCgt`), or will hear it once it goes on (`ShdPnd`)."""
+    [mask] = re.findall(rf"^{kind}:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def lines_of(pilot: Pilot[None]) -> str:
@@ -329,28 +338,27 @@ class TestCommands:
             assert all(table.row_cells(index)[3] == "+0" for index in range(3))
 
     async def test_a_build_survives_the_dashboard_and_x_stops_one(
-        self, own: Path, finished_run: Path, tmp_path: Path
+        self, own: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path, exports = tmp_path / "late.tar", own / finished_run.name / "exports"
-        shutil.rmtree(exports, ignore_errors=True)
+        path = tmp_path / "late.tar"
+        shutil.rmtree(own / finished_run.name / "exports", ignore_errors=True)
         async with open_app(own, run=finished_run.name, screen="submission", size=(160, 50)) as (app, pilot):
             panel = app.screen.query_one(JobPanel)
-            await pilot.press("b")
-            await answer(pilot, str(tmp_path / "stopped.tar"))
-            await wait_for(pilot, lambda: panel.is_busy)
+            with monkeypatch.context() as patch:
+                patch.setattr("kit.dashboard.host.start_detached", start_held)
+                await pilot.press("b")
+                await answer(pilot, str(tmp_path / "stopped.tar"))
+                await wait_for(pilot, lambda: panel.is_busy)
             building = app.started[-1].process
-            # A build is faster than a screen: a little of it at a time, until its first export lies there.
-            for _ in range(3000):
+            # A build is faster than a screen: a little of it at a time, until it would hear a signal.
+            while not has(signal.SIGTERM, "SigCgt", building.pid):
                 building.send_signal(signal.SIGCONT)
-                time.sleep(0.02)
+                time.sleep(0.01)
                 building.send_signal(signal.SIGSTOP)
-                if any(exports.rglob("*.onnx")):
-                    break
-                await pilot.pause(0.02)
             await pilot.press("x")
             await wait_for(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("y")
-            await wait_for(pilot, lambda: is_pending(signal.SIGTERM, building.pid))
+            await wait_for(pilot, lambda: has(signal.SIGTERM, "ShdPnd", building.pid))
             building.send_signal(signal.SIGCONT)
             await wait_for(pilot, lambda: "ended with exit code 143" in panel.title, 120)
             assert not (tmp_path / "stopped.tar").exists()

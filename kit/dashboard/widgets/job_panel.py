@@ -55,8 +55,11 @@ class JobPanel(Vertical):
     title = ""
 
     def compose(self) -> ComposeResult:
-        yield Static("", classes="panel-title", markup=False)
-        yield VirtualTable()
+        # Not looked up later: a command may speak when the dashboard closes and they are gone from the tree.
+        self._headline = Static("", classes="panel-title", markup=False)
+        self._table: VirtualTable[list[Cell]] = VirtualTable()
+        yield self._headline
+        yield self._table
 
     @property
     def is_busy(self) -> bool:
@@ -134,12 +137,11 @@ class JobPanel(Vertical):
 
     def _say(self, title: str, style: str) -> None:
         self.title = title
-        self.query_one(Static).update(Content.styled(f" {clean(title)}", style))
+        self._headline.update(Content.styled(f" {clean(title)}", style))
 
     def _show(self, columns: Sequence[Column], rows: list[list[Cell]], *, cursor: int) -> None:
-        table = self.query_one(VirtualTable)
-        table.set_columns(columns)
-        table.set_rows(rows, list, cursor=max(0, cursor))
+        self._table.set_columns(columns)
+        self._table.set_rows(rows, list, cursor=max(0, cursor))
 
 
 def reproduced_rows(report: dict[str, Any]) -> list[list[Cell]]:

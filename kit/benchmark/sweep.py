@@ -1,6 +1,6 @@
 """The prefix tree against one sub-network after another: the same scores, in less time and with fewer multiply-adds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,13 +47,13 @@ def benchmark_sweep(
     network, images = sweep_inputs(profile, batch, resolution, calibration=calibration, validation=validation, device=device)
     expected = _predictions_one_by_one(network, chosen, images)
     changed = int((predictions_by_tree(network, chosen, images) != expected).sum())
-    exact = _label_scores(network, chosen, images)
     factors = {
         "folding": replace(images, fold=True),
         "by_shape": replace(images, by_shape=True),
         "bfloat16": replace(images, autocast=torch.bfloat16),
         "bfloat16_by_shape": replace(images, autocast=torch.bfloat16, by_shape=True),
     }
+    changes = _changes(network, chosen, images, factors, expected)
 
     def by_tree(seen: EvaluationImages) -> list[list[Score]]:
         return list(evaluate_prefix_tree(network, chosen, seen))
@@ -83,13 +83,8 @@ def benchmark_sweep(
         "identical_predictions": changed == 0,
         "predictions": expected.numel(),
         **{
-            name: {
-                **found.ratio(1, way).document(),
-                "seconds": found.seconds(way),
-                "changed_predictions": int((predictions_by_tree(network, chosen, seen) != expected).sum()),
-                **_agreement(exact, _label_scores(network, chosen, seen)),
-            }
-            for way, (name, seen) in enumerate(factors.items(), 2)
+            name: {**found.ratio(1, way).document(), "seconds": found.seconds(way), **changes[name]}
+            for way, name in enumerate(factors, 2)
         },
         "pool_subnets": len(pool),
         "macs_one_by_one": whole["macs_one_by_one"],
@@ -100,11 +95,24 @@ def benchmark_sweep(
     }
 
 
-def _agreement(exact: list[float], other: list[float]) -> dict[str, float]:
-    return {
-        "pearson": float(pearsonr(exact, other).statistic),
-        "kendall": float(kendalltau(exact, other).statistic),
-    }
+def _changes(
+    network: ElasticResNet,
+    chosen: list[Architecture],
+    images: EvaluationImages,
+    factors: Mapping[str, EvaluationImages],
+    expected: Tensor,
+) -> dict[str, dict[str, float]]:
+    """What each factor changes in predictions and in a ranking."""
+    exact = _label_scores(network, chosen, images)
+    changes = {}
+    for name, seen in factors.items():
+        other = _label_scores(network, chosen, seen)
+        changes[name] = {
+            "changed_predictions": int((predictions_by_tree(network, chosen, seen) != expected).sum()),
+            "pearson": float(pearsonr(exact, other).statistic),
+            "kendall": float(kendalltau(exact, other).statistic),
+        }
+    return changes
 
 
 def growth(network: ElasticResNet, pool: Pool, profile: Profile) -> list[dict[str, Any]]:

@@ -44,7 +44,14 @@ class Terminal:
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [*KIT, *arguments], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
+            [*KIT, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            # The terminal becomes its own, so that it hears of its end, also when this process is killed.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env=environment,
         )
         os.close(slave)
 

@@ -1,10 +1,15 @@
 """`kit benchmark` as a script reads it: fields, the profile's threads, and words where the figures mean nothing."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 import torch
 from conftest import Outcome, Small
+from kit_process import MODULE, PATIENCE
 
 from kit.benchmark.device_checks import DeviceChecks
 from kit.recipe import load_profile
@@ -99,3 +104,17 @@ def test_the_dashboard_is_timed_in_a_terminal_of_its_own(kit):
     document = kit("benchmark", "dashboard", "--events", "200", "--rows", "40", "--seconds", "1", "--json").json
     assert document["keys"] == 100 and document["exit_code"] == 0
     assert 0 < document["key_median_seconds"] <= document["key_max_seconds"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals as Linux has them")
+def test_a_killed_benchmark_takes_its_dashboard_with_it() -> None:
+    process = subprocess.Popen([sys.executable, "-m", MODULE, "benchmark", "dashboard"], stderr=subprocess.DEVNULL)
+    found: list[psutil.Process] = []
+    deadline = time.monotonic() + PATIENCE
+    while not found and time.monotonic() < deadline:
+        time.sleep(0.05)
+        found = [child for child in psutil.Process(process.pid).children(recursive=True) if "--runs" in child.cmdline()]
+    process.kill()
+    process.wait()
+    assert found and not psutil.wait_procs(found, timeout=PATIENCE)[1]

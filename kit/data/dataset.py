@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 
 import torch
@@ -90,7 +91,13 @@ class Data:
         """All images that training never sees: those for validation, then the training images that are left out."""
         yield from self.val_batches(batch_size=batch_size)
         if self.left_out is not None:
-            yield from ValBatches(self.feed.over_validation(self.left_out), len(self.left_out.labels), batch_size)
+            yield from ValBatches(self._left_out_feed, len(self.left_out.labels), batch_size)
+
+    @cached_property
+    def _left_out_feed(self) -> "ArrayFeed | ImageFeed":
+        """Kept, because it keeps what it has decoded for the next training that is scored."""
+        assert self.left_out is not None
+        return self.feed.over_validation(self.left_out)
 
 
 @dataclass(frozen=True)

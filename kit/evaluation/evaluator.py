@@ -107,7 +107,7 @@ class Evaluator:
         batches = self.data.calibration_batches(
             seed=self.seed, batch_size=calibration.batch_size, batches=calibration.batches
         )
-        validation: Sequence[Batch] | Ahead = Ahead(self.seen.val_batches(batch_size=self.batch_sizes[0]))
+        validation: Iterable[Batch] = self._validation
         if self.device.type == "cuda":
             batches, validation = _near(batches, list(validation), self.device)
         return EvaluationImages(
@@ -125,9 +125,13 @@ class Evaluator:
 
     @property
     def waited(self) -> float:
-        """Seconds so far in which the device had no images to classify because the next ones were not ready."""
-        validation = self.images.validation
-        return validation.waited if isinstance(validation, Ahead) else 0.0
+        """Seconds so far in which there were no images to classify because the next ones were not ready."""
+        return self._validation.waited
+
+    @cached_property
+    def _validation(self) -> Ahead:
+        # Apart from `images`, so that whoever only asks for `waited` decodes nothing.
+        return Ahead(self.seen.val_batches(batch_size=self.batch_sizes[0]))
 
     @cached_property
     def network(self) -> ElasticResNet | FewShotSupernet:

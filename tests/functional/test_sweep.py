@@ -52,6 +52,7 @@ def test_an_early_answer_says_so_and_the_rest_can_follow(trained, kit, tmp_path)
     assert len(first) == document["subnets"]
     rest = kit(*evaluate(trained, path, "--json"))
     assert rest.json["subnets"] == COUNT
+    assert 0 <= rest.json["idle_share"] < 1
     assert rest.json["scored_now"] < COUNT, "what was scored early is not scored again"
     assert first.items() <= scored(rest.json["predictions"], trained).items()
 

@@ -21,14 +21,12 @@ def batch(number: int) -> Batch:
 class Numbered:
     """Batches 0, 1, ..., each of which says when it is made; the one numbered `broken` cannot be."""
 
-    def __init__(self, count: int, broken: int = -1, seconds: float = 0.0) -> None:
+    def __init__(self, count: int, broken: int = -1) -> None:
         self.made = [threading.Event() for _ in range(count)]
         self.broken = broken
-        self.seconds = seconds
 
     def __iter__(self) -> Iterator[Batch]:
         for number, made in enumerate(self.made):
-            time.sleep(self.seconds)
             if number == self.broken:
                 raise StorageError("cannot be decoded")
             made.set()
@@ -66,11 +64,41 @@ def test_who_leaves_early_leaves_no_thread() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("next-batch")]
 
 
-def test_it_counts_the_waiting_and_nothing_else() -> None:
-    slow = Ahead(Numbered(3, seconds=0.05))
-    assert numbers(iter(slow)) == [0, 1, 2] and slow.waited >= 0.15
-    fast = Ahead(Numbered(3))
-    started = time.perf_counter()
-    for _ in fast:
-        time.sleep(0.1)
-    assert fast.waited <= time.perf_counter() - started - 0.3, "what is used is not waited for"
+class Clock:
+    """Stands still but for what a test adds; says how often it was read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.readings = 0
+        self.read = threading.Condition()
+
+    def __call__(self) -> float:
+        with self.read:
+            self.readings += 1
+            self.read.notify_all()
+            return self.now
+
+    def wait_for(self, readings: int) -> None:
+        with self.read:
+            assert self.read.wait_for(lambda: self.readings >= readings, PATIENCE)
+
+
+def test_it_counts_the_waiting_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+
+    def slow() -> Iterator[Batch]:
+        for number in range(3):
+            clock.wait_for(2 * number + 1)  # It is read before and after each batch: this one is being waited for.
+            clock.now += 5
+            yield batch(number)
+
+    waiting = Ahead(slow())
+    assert numbers(iter(waiting)) == [0, 1, 2] and waiting.waited == 15
+    source = Numbered(3)
+    using = Ahead(source)
+    for number, _ in enumerate(using):
+        if number < 2:
+            assert source.made[number + 1].wait(PATIENCE)
+        clock.now += 7
+    assert using.waited == 0 and clock.now == 36

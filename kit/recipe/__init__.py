@@ -8,6 +8,7 @@ from kit.recipe.loading import (
     profile_path,
     recipe_names,
     recipe_path,
+    recipes_folder,
 )
 from kit.recipe.models import OptimizerSettings, Partition, Recipe
 from kit.recipe.origins import Difference, Setting, differences, profile_settings, recipe_settings
@@ -33,5 +34,6 @@ __all__ = [
     "recipe_names",
     "recipe_path",
     "recipe_settings",
+    "recipes_folder",
     "to_toml",
 ]

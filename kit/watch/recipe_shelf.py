@@ -110,10 +110,10 @@ def origin_name(origin: str) -> str:
     """Where a value comes from, short: `full`, `profile nano`, `mine.toml`, `--set`, `default`."""
     if origin in (DEFAULT, OVERRIDE):
         return origin
-    path = Path(origin)
-    if path in (recipes.recipe_path(name) for name in recipes.recipe_names()):
+    path, shipped = Path(origin), recipes.recipes_folder()
+    if path.parent == shipped:
         return path.stem
-    return f"profile {path.stem}" if path in (recipes.profile_path(name) for name in recipes.profile_names()) else path.name
+    return f"profile {path.stem}" if path.parent == shipped / "profiles" else path.name
 
 
 def _shipped() -> Iterator[tuple[Kind, str, str, Path]]:

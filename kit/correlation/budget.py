@@ -93,12 +93,15 @@ def likely_scores(
     grid = np.linspace(max(0.5 / whole, scores.min() - wide), min(1 - 0.5 / whole, scores.max() + wide), GRID)
     deviation = np.sqrt(noise * np.maximum(grid * (1 - grid), 0.05 * usual) / usual)
     likelihood = np.exp(-0.5 * ((scores[:, None] - grid) / deviation) ** 2) / deviation
+    counted = np.ones(len(scores)) if among is None else among
     weights = np.full(GRID, 1 / GRID)
     for _ in range(ROUNDS):  # expectation maximisation of the distribution's weights
-        posterior = likelihood * weights
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        weights = np.maximum(np.average(posterior, axis=0, weights=among), LEAST)
-    cumulative = posterior.cumsum(axis=1)
+        expected = weights * ((counted / (likelihood @ weights)) @ likelihood)
+        weights = np.maximum(expected / counted.sum(), LEAST)
+    cumulative = (likelihood * weights).cumsum(axis=1)
+    # The steps of all architectures one behind the other, so that one search finds the place of each.
+    behind = np.arange(len(scores))
+    steps = (cumulative / cumulative[:, -1:] + behind[:, None]).ravel()
     for _ in range(draws):
-        places = (cumulative < rng.random((len(scores), 1)) * cumulative[:, -1:]).sum(axis=1)
-        yield np.round(grid[np.minimum(places, GRID - 1)] * whole) / whole
+        places = np.searchsorted(steps, rng.random(len(scores)) + behind) - GRID * behind
+        yield np.round(grid[places.clip(0, GRID - 1)] * whole) / whole

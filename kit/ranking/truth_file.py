@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,16 @@ def load_truth(path: str | Path) -> Truth:
     own and was changed.
     """
     path = Path(path)
-    if path.parent.resolve() == shipped_folder():
-        _check_shipped(path)
+    return _shipped(path, _check_shipped(path)) if path.parent.resolve() == shipped_folder() else _read(path)
+
+
+@cache
+def _shipped(path: Path, digest: str) -> Truth:
+    """One of the kit's own, whose hash has been checked: every check of an archive asks for them several times."""
+    return _read(path)
+
+
+def _read(path: Path) -> Truth:
     document = read_document(path)
     if isinstance(document, dict) and not isinstance(document.get("architectures", {}), dict):
         return _parse_truth(document, str(path))
@@ -113,16 +121,19 @@ def shipped_truths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(shipped_folder().glob("*.json"))}
 
 
-def _check_shipped(path: Path) -> None:
+def _check_shipped(path: Path) -> str:
+    """The hash of one of the kit's own files. Raises `StorageError` where it is not the one it was shipped with."""
     sums = path.with_name(SUMS)
     with storage_errors("read", sums):
         lines = sums.read_text(encoding="utf-8").splitlines()
     known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if known.get(path.name) != sha256_of_file(path):
+    digest = sha256_of_file(path)
+    if known.get(path.name) != digest:
         raise StorageError(
             f"{path} is not the file that kit was shipped with",
             hint="install kit anew; a truth of your own belongs elsewhere, and is named with --truth FILE",
         )
+    return digest
 
 
 def find_truth(path_or_profile: str) -> Path:

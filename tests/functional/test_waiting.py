@@ -99,13 +99,16 @@ def test_a_signal_ends_the_wait(quick, kit, pretrain, until_a_run_waits):
 def test_processes_wait_longer_than_their_patience_with_each_other(quick, start, tmp_path):
     impatient = [*quick(), "--nproc-per-node", "2", "--set", "profile.runtime.timeout_seconds=4"]
     endless = [*impatient, "--set", "profile.training.steps_per_epoch=100000"]
-    holder = start(endless)
-    assert holder.wait_for(lambda: list((tmp_path / "runs").glob("phases/*/checkpoint.json")))
-    waiting = start([*quick("second"), *endless[len(quick()) :]])
-    assert waiting.wait_for(lambda: "waiting: phase pretrain" in waiting.log.read_text())
-    time.sleep(6)
-    assert waiting.popen.poll() is None, waiting.log.read_text()
-    waiting.send(signal.SIGTERM)
-    assert waiting.end() == 143 and "Traceback" not in waiting.log.read_text()
-    holder.send(signal.SIGTERM)
-    assert holder.end() == 143
+    stopped, released = start(endless), threading.Event()
+    assert stopped.wait_for(lambda: list((tmp_path / "runs").glob("phases/*/checkpoint.json")))
+    stopped.send(signal.SIGTERM)
+    assert stopped.end() == 143
+    [folder] = (tmp_path / "runs" / "phases").iterdir()
+    with held(folder, released.wait):
+        waiting = start([*quick("second"), *endless[len(quick()) :]])
+        assert waiting.wait_for(lambda: "waiting: phase pretrain" in waiting.log.read_text())
+        time.sleep(6)
+        assert waiting.popen.poll() is None, waiting.log.read_text()
+        waiting.send(signal.SIGTERM)
+        assert waiting.end() == 143 and "Traceback" not in waiting.log.read_text()
+        released.set()

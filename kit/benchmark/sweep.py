@@ -1,6 +1,6 @@
 """The prefix tree against one sub-network after another: the same scores, in less time and with fewer multiply-adds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,11 +16,12 @@ from kit.evaluation import CalibratedTree, EvaluationImages, evaluate_architectu
 from kit.pool import Pool
 from kit.randomness import derive_seed
 from kit.recipe import Profile
-from kit.results import Score
 from kit.search_space import Architecture
 from kit.supernet import ElasticResNet, extract_subnet
 from kit.supernet.calibration import calibrate
 from kit.supernet.prefix import grow, tree_macs
+
+IMAGENET_VALIDATION = 50_000
 
 
 def benchmark_sweep(
@@ -46,7 +47,7 @@ def benchmark_sweep(
     chosen = one_variant(pool, subnets)
     network, images = sweep_inputs(profile, batch, resolution, calibration=calibration, validation=validation, device=device)
     expected = _predictions_one_by_one(network, chosen, images)
-    changed = int((predictions_by_tree(network, chosen, images) != expected).sum())
+    identical = torch.equal(predictions_by_tree(network, chosen, images), expected)
     factors = {
         "folding": replace(images, fold=True),
         "by_shape": replace(images, by_shape=True),
@@ -54,21 +55,13 @@ def benchmark_sweep(
         "bfloat16_by_shape": replace(images, autocast=torch.bfloat16, by_shape=True),
     }
     changes = _changes(network, chosen, images, factors, expected)
-
-    def by_tree(seen: EvaluationImages) -> list[list[Score]]:
-        return list(evaluate_prefix_tree(network, chosen, seen))
-
     ways = [
-        timed(lambda: list(evaluate_architectures(network, chosen, images))),
-        *(timed(partial(by_tree, seen)) for seen in (images, *factors.values())),
+        timed(partial(_run, evaluate_architectures, network, chosen, images)),
+        *(timed(partial(_run, evaluate_prefix_tree, network, chosen, seen)) for seen in (images, *factors.values())),
     ]
     found = measure(ways, repeats=repeats, seconds=seconds, warm=False)  # the predictions were the warm-up
-    sizes = growth(network, pool, profile)
-    whole = sizes[-1]
     work = (calibration + validation) * batch
-    subset_macs = tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution))
-    per_image = profile.calibration.batches * profile.calibration.batch_size + 50_000
-    hours = found.seconds(1) / (subset_macs * work) * whole["macs_tree"] * per_image / 3600
+    per_second = work * tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution)) / found.seconds(1)
     return {
         "profile": profile.name,
         "subnets": len(chosen),
@@ -76,22 +69,36 @@ def benchmark_sweep(
         "resolution": resolution,
         "threads": torch.get_num_threads(),
         "tree_seconds": found.seconds(1),
-        "macs_per_second": subset_macs * work / found.seconds(1),
+        "macs_per_second": per_second,
         "one_by_one_seconds": found.seconds(0),
         **found.ratio(0, 1).document(),
         **found.document(),
-        "identical_predictions": changed == 0,
+        "identical_predictions": identical,
         "predictions": expected.numel(),
         **{
             name: {**found.ratio(1, way).document(), "seconds": found.seconds(way), **changes[name]}
             for way, name in enumerate(factors, 2)
         },
-        "pool_subnets": len(pool),
+        **_whole_pool(growth(network, pool, profile), profile, per_second),
+    }
+
+
+def _run(way: Callable[..., Iterable[object]], *inputs: Any) -> None:
+    for _ in way(*inputs):
+        pass
+
+
+def _whole_pool(sizes: list[dict[str, Any]], profile: Profile, per_second: float) -> dict[str, Any]:
+    """What the whole pool costs by count, and how long that takes at so many multiply-adds a second."""
+    whole = sizes[-1]
+    per_image = profile.calibration.batches * profile.calibration.batch_size + IMAGENET_VALIDATION
+    return {
+        "pool_subnets": whole["subnets"],
         "macs_one_by_one": whole["macs_one_by_one"],
         "macs_tree": whole["macs_tree"],
         "macs_ratio": whole["ratio"],
         "growth": sizes,
-        "estimate_full_pool_hours": hours,
+        "estimate_full_pool_hours": whole["macs_tree"] * per_image / per_second / 3600,
     }
 
 

@@ -31,6 +31,32 @@ class Method(StrEnum):
     ONE_BY_ONE = "one-by-one"
 
 
+MethodOption = Annotated[
+    Method, typer.Option("--method", help="Shared prefixes computed once, or each sub-network by itself.")
+]
+TruthOption = Annotated[
+    str | None, typer.Option("--truth", metavar="FILE", help="For the rank figure on the way; default: the profile's.")
+]
+UntilOption = Annotated[
+    float | None,
+    typer.Option("--until-ci", metavar="W", min=0, help="Stop once the 95 % interval of Pearson's r is at most W wide."),
+]
+ImagesOption = Annotated[
+    int | None, typer.Option("--images", metavar="N", min=1, max=MOST, help="Score on N images, and say what that costs.")
+]
+TopOption = Annotated[
+    str | None,
+    typer.Option("--top", metavar="K", help="Find the best K, or a share like 1%, without scoring all on all images."),
+]
+ConfidenceOption = Annotated[
+    float | None, typer.Option("--confidence", metavar="C", help="Of --top: that they are all found; default 0.95.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
+]
+
+
 @launchable
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="RUN_OR_WEIGHTS", help="A run, or a weights file.")],
@@ -45,31 +71,13 @@ def evaluate(
     ] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Default: the run's or profile's own.")] = None,
     runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")] = Path("runs"),
-    method: Annotated[
-        Method, typer.Option("--method", help="Shared prefixes computed once, or each sub-network by itself.")
-    ] = Method.TREE,
-    truth: Annotated[
-        str | None, typer.Option("--truth", metavar="FILE", help="For the rank figure on the way; default: the profile's.")
-    ] = None,
-    until_ci: Annotated[
-        float | None,
-        typer.Option("--until-ci", metavar="W", min=0, help="Stop once the 95 % interval of Pearson's r is at most W wide."),
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option("--images", metavar="N", min=1, max=MOST, help="Score on N images, and say what that costs."),
-    ] = None,
-    top: Annotated[
-        str | None,
-        typer.Option("--top", metavar="K", help="Find the best K, or a share like 1%, without scoring all on all images."),
-    ] = None,
-    confidence: Annotated[
-        float | None, typer.Option("--confidence", metavar="C", help="Of --top: that they are all found; default 0.95.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
-    ] = None,
+    method: MethodOption = Method.TREE,
+    truth: TruthOption = None,
+    until_ci: UntilOption = None,
+    images: ImagesOption = None,
+    top: TopOption = None,
+    confidence: ConfidenceOption = None,
+    set_: SetOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
     json: JsonOption = False,
 ) -> None:

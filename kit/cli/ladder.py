@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 
+HalfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--half", metavar="even|odd", help="Only these positions of the truth, from 0: choose on one, report on the other."
+    ),
+]
+RowsOption = Annotated[
+    Path | None,
+    typer.Option("--rows", metavar="DIR", help="Finished rows: found ones are not run again, new ones are added."),
+]
+
+
 def ladder(
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="Data set and scale.")] = "nano",
     recipes: Annotated[
@@ -31,18 +43,8 @@ def ladder(
     truth: Annotated[
         Path | None, typer.Option("--truth", metavar="FILE", help="Default: the shipped truth that was made with the same.")
     ] = None,
-    half: Annotated[
-        str | None,
-        typer.Option(
-            "--half",
-            metavar="even|odd",
-            help="Only these positions of the truth, from 0: choose on one, report on the other.",
-        ),
-    ] = None,
-    rows: Annotated[
-        Path | None,
-        typer.Option("--rows", metavar="DIR", help="Finished rows: found ones are not run again, new ones are added."),
-    ] = None,
+    half: HalfOption = None,
+    rows: RowsOption = None,
     opponent: OpponentOption = None,
     set_: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time one step, print what every row costs.")] = False,

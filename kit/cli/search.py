@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 MOST_COST = 10**15
 """More than any network costs; only compared, so it may be larger than what is counted with."""
 
+MacsOption = Annotated[
+    int | None,
+    typer.Option("--max-macs", metavar="N", min=1, max=MOST_COST, help="Multiply-adds at most, at the run's resolution."),
+]
+ParamsOption = Annotated[
+    int | None, typer.Option("--max-params", metavar="N", min=1, max=MOST_COST, help="Parameters at most.")
+]
+MaxLatencyOption = Annotated[
+    float | None,
+    typer.Option("--max-latency-ms", metavar="X", min=0, help="Milliseconds of a batch at most; needs --latency."),
+]
+
 
 def search(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished recipe run: an id, or a path.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder of this search; the same search continues there.")
     ],
-    max_macs: Annotated[
-        int | None,
-        typer.Option(
-            "--max-macs", metavar="N", min=1, max=MOST_COST, help="Multiply-adds at most, at the run's resolution."
-        ),
-    ] = None,
-    max_params: Annotated[
-        int | None, typer.Option("--max-params", metavar="N", min=1, max=MOST_COST, help="Parameters at most.")
-    ] = None,
-    max_latency: Annotated[
-        float | None,
-        typer.Option("--max-latency-ms", metavar="X", min=0, help="Milliseconds of a batch at most; needs --latency."),
-    ] = None,
+    max_macs: MacsOption = None,
+    max_params: ParamsOption = None,
+    max_latency: MaxLatencyOption = None,
     latency: LatencyOption = None,
     evaluations: Annotated[int, typer.Option("--evaluations", metavar="N", min=1, max=MOST, help="Of each search.")] = 500,
     population: Annotated[int, typer.Option("--population", metavar="N", min=2, max=MOST, help="Of the evolution.")] = 50,

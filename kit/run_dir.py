@@ -18,8 +18,7 @@ from kit.files import claim_folder, exclusive_lock, read_json, storage_errors, w
 from kit.results import EVALUATIONS
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pydantic",
-    "onnx", "onnxruntime",
+    "torch", "torchvision", "timm", "numpy", "scipy", "safetensors", "pydantic", "onnx", "onnxruntime",
 )  # fmt: skip
 
 DEFAULT_RUNS = Path("runs")

@@ -100,7 +100,7 @@ def _embedded_data() -> Check:
     try:
         data = open_data("digits", resolution=8, augmentation="shift")
     except KitError as error:
-        return Check("embedded-data", "error", False, str(error), "reinstall scikit-learn")
+        return Check("embedded-data", "error", False, str(error), "reinstall kit")
     return Check(
         "embedded-data", "error", True, f"digits: {data.train_size:,} training, {data.val_size:,} validation images"
     )

@@ -41,12 +41,11 @@ WARM = (
     "matplotlib.figure",
     "networkx",
     "rich.console",
-    "sklearn.datasets",
 )
 EARLY = ("GOMP_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH_")
 """Variables that count when Python starts or torch is imported."""
 HARMLESS = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "PYTHONSAFEPATH", "TORCH_NCCL_ASYNC_ERROR_HANDLING"}
-"""Not so: `kit`, scikit-learn and the launcher set these themselves."""
+"""Not so: `kit` and the launcher set these themselves."""
 
 SET_NAME, SET_SUBREAPER = 15, 36
 MESSAGE = 1 << 17

@@ -86,6 +86,7 @@ class TopSweep:
             "scored_now": len(set().union(*(scored for _, scored in self._now))),
             "images_per_second": passes / seconds,
             "macs_done": sum(job.macs_done(scored) for job, scored in self._now),
+            "idle_share": sum(job.evaluator.waited for job, _ in self._now) / seconds,
             "top": self.document(),
         }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.evaluation import Evaluator
 from kit.records import read_records
 
 
@@ -57,6 +58,13 @@ def test_people_see_the_rounds_and_the_best(trained, kit):
     assert "round 1: 60 sub-networks on 40 of 60 images" in outcome.err
     listed = kit("runs", "list", "--runs", str(trained.runs), "--json").json["runs"]
     assert [run["state"] for run in listed if run["kind"] == "evaluation"] == ["finished"]
+
+
+def test_the_waiting_of_all_rounds_counts(trained, kit, monkeypatch):
+    monkeypatch.setattr(Evaluator, "waited", 5.0)
+    found = kit(*top(trained, "--top", "5%", "--json")).json
+    assert len(found["top"]["rounds"]) == 2
+    assert found["idle_share"] * found["seconds"] == pytest.approx(10.0)
 
 
 def test_all_of_a_pool_need_one_round(trained, kit):

@@ -15,6 +15,7 @@ from kit.watch.log_reader import Reading
 
 POLL = 2.0
 """Seconds between two looks at the run that trains a row: the ladder's own log is silent meanwhile."""
+OF_CURVES = ("next_curve", "log_scale", "next_phase")
 
 
 class RunLadder(RunCommands):
@@ -50,11 +51,13 @@ class RunLadder(RunCommands):
             if self._ladder is not None:
                 self.remove_class("-ladder", "-with-log")
                 self._ladder = None
+                self.refresh_bindings()
             return
         if self._ladder is None or self._ladder.run != run:
             self._ladder, self._measured_by, self._figures = LadderReader(run), None, LadderFigures()
             self.panel_of_ladder.show(LadderView(), LadderFigures(), running=False, measuring=False)
             self.add_class("-ladder")
+            self.refresh_bindings()
             self.call_after_refresh(self.focus_body)
         self._look()
 
@@ -91,7 +94,11 @@ class RunLadder(RunCommands):
         is_running, is_measuring = self.app.reading.status == "running", bool(self.at_work["ladder ranks"])
         self.panel_of_ladder.show(view, self._figures, running=is_running, measuring=is_measuring)
 
-    # Panels, copy and export
+    # Keys, panels, copy and export
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A ladder draws no curves."""
+        return not (self.is_ladder and action in OF_CURVES)
 
     def focus_body(self) -> None:
         if self.is_ladder and not self.has_class("-with-log"):

@@ -18,7 +18,14 @@ SSE_DEPTHS = ("22", "23", "24")
 
 
 def benchmark_step(
-    profile: Profile, *, batch: int, resolution: int, repeats: int, seconds: float, device: torch.device = CPU
+    profile: Profile,
+    *,
+    batch: int,
+    resolution: int,
+    repeats: int,
+    seconds: float,
+    clock: str = "wall",
+    device: torch.device = CPU,
 ) -> dict[str, Any]:
     """Forward and backward passes (no optimizer) of one step of each kind, synthetic images, in turn in one process.
 
@@ -29,7 +36,7 @@ def benchmark_step(
     kinds = step_paths(profile)
     timed_kinds = zip(kinds.items(), shares(seconds, len(kinds)), strict=True)
     rows = {
-        kind: _measure(network, images, labels, paths, repeats=repeats, seconds=share)
+        kind: _measure(network, images, labels, paths, clock, repeats=repeats, seconds=share)
         for (kind, paths), share in timed_kinds
     }
     return {
@@ -37,6 +44,7 @@ def benchmark_step(
         "batch": batch,
         "resolution": resolution,
         "threads": torch.get_num_threads(),
+        "clock": clock,
         **together(rows),
         **rows,
     }
@@ -82,14 +90,14 @@ def _sandwich(space: SearchSpace) -> list[Path]:
 
 
 def _measure(
-    network: ElasticResNet, images: Tensor, labels: Tensor, paths: list[Path], *, repeats: int, seconds: float
+    network: ElasticResNet, images: Tensor, labels: Tensor, paths: list[Path], clock: str, *, repeats: int, seconds: float
 ) -> dict[str, Any]:
     plain = [extract_subnet(network, path.architecture) for path in paths]
     separate = partial(separate_backward, network, images, labels, paths)
     shared = partial(shared_backward, network, images, labels, paths)
     difference = _gradient_difference(network, separate, shared)
     plainly = partial(_plain_backward, plain, images, labels, paths)
-    ways = [timed(way, images.device) for way in (separate, shared, plainly)]
+    ways = [timed(way, images.device, clock) for way in (separate, shared, plainly)]
     found = measure(ways, repeats=repeats, seconds=seconds, compared=((0, 1), (0, 2)))
     return {
         "shared_seconds": found.seconds(1),

@@ -35,6 +35,7 @@ def benchmark_sweep(
     validation: int,
     repeats: int,
     seconds: float,
+    clock: str = "wall",
     device: torch.device = CPU,
 ) -> dict[str, Any]:
     """Calibrate and score `subnets` architectures of the pool's most frequent stage-1 variant both ways, in turn.
@@ -55,10 +56,9 @@ def benchmark_sweep(
         "bfloat16_by_shape": replace(images, autocast=torch.bfloat16, by_shape=True),
     }
     changes = _changes(network, chosen, images, factors, expected)
-    ways = [
-        timed(partial(_run, evaluate_architectures, network, chosen, images)),
-        *(timed(partial(_run, evaluate_prefix_tree, network, chosen, seen)) for seen in (images, *factors.values())),
-    ]
+    one_by_one = partial(_run, evaluate_architectures, network, chosen, images)
+    by_tree = [partial(_run, evaluate_prefix_tree, network, chosen, seen) for seen in (images, *factors.values())]
+    ways = [timed(way, device, clock) for way in (one_by_one, *by_tree)]
     found = measure(ways, repeats=repeats, seconds=seconds, warm=False)  # the predictions were the warm-up
     work = (calibration + validation) * batch
     per_second = work * tree_macs(grow(enumerate(chosen)), replace(profile.scale, resolution=resolution)) / found.seconds(1)
@@ -68,6 +68,7 @@ def benchmark_sweep(
         "images": work,
         "resolution": resolution,
         "threads": torch.get_num_threads(),
+        "clock": clock,
         "tree_seconds": found.seconds(1),
         "macs_per_second": per_second,
         "one_by_one_seconds": found.seconds(0),

@@ -17,6 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="Side-by-side timings.")
 ProfileOption = Annotated[str, typer.Option("--profile", metavar="P", help="Widths and stem.")]
 RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, max=MOST, help="At least; more until the ratio is narrow.")]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0, help="Begin no round that would take longer in all.")]
+ProcessorOption = Annotated[
+    bool, typer.Option("--processor-time", help="Count this process's seconds only: what else runs disturbs less.")
+]
 
 
 def _run(benchmark: Callable[..., dict[str, Any]], profile: "Profile", *others: object, **options: Any) -> dict[str, Any]:
@@ -28,6 +31,10 @@ def _run(benchmark: Callable[..., dict[str, Any]], profile: "Profile", *others: 
     for doubt in filter(None, found["doubts"].splitlines()):
         narrate(f"too noisy to believe: {doubt}")
     return found
+
+
+def _clock(processor_time: bool) -> str:
+    return "processor" if processor_time else "wall"
 
 
 def _interval(row: dict[str, Any], name: str = "ratio") -> str:
@@ -55,6 +62,7 @@ def sweep(
     validation: Annotated[int, typer.Option("--validation", min=1, max=MOST, help="Batches.")] = 1,
     repeats: RepeatsOption = 3,
     seconds: SecondsOption = 400.0,
+    processor_time: ProcessorOption = False,
     json: JsonOption = False,
 ) -> None:
     """The prefix tree against one sub-network after another, on architectures of one stage-1 variant."""
@@ -76,6 +84,7 @@ def sweep(
         validation=validation,
         repeats=repeats,
         seconds=seconds,
+        clock=_clock(processor_time),
     )
     _print_all(result, json)
 
@@ -144,6 +153,7 @@ def step(
     ] = None,
     repeats: RepeatsOption = 3,
     seconds: SecondsOption = 400.0,
+    processor_time: ProcessorOption = False,
     json: JsonOption = False,
 ) -> None:
     """Shared against separate training steps, per phase; elastic against plain networks."""
@@ -153,7 +163,9 @@ def step(
     chosen = load_profile(profile)
     size = resolution or min(112, chosen.resolution)
     narrate(f"steps of {profile}: {batch} images of {size} x {size}, {repeats} pairs each or more, after a warm-up")
-    result = _run(benchmark_step, chosen, batch=batch, resolution=size, repeats=repeats, seconds=seconds)
+    result = _run(
+        benchmark_step, chosen, batch=batch, resolution=size, repeats=repeats, seconds=seconds, clock=_clock(processor_time)
+    )
     if json:
         print_json(result)
         return

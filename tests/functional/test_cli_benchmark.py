@@ -36,11 +36,12 @@ def other_threads() -> None:
 @pytest.mark.usefixtures("other_threads")
 @pytest.mark.parametrize("name", TIMED)
 def test_figures_come_with_their_spread(name: str, kit: Callable[..., Outcome], small: Small) -> None:
-    done = kit("benchmark", name, "--profile", str(small.profile), "--batch", "4", "--seconds", "0", "--json")
+    clock, options = {"step": ("processor", ["--processor-time"])}.get(name, ("wall", []))
+    done = kit("benchmark", name, "--profile", str(small.profile), "--batch", "4", "--seconds", "0", "--json", *options)
     assert done.code == 0, done.err
     found = done.json
     assert found.keys() >= TIMED[name] | SPREAD
-    assert found["threads"] == 1  # the profile's
+    assert found["threads"] == 1 and found["clock"] == clock  # threads are the profile's
     rows = [found[kind] for kind in TIMED["step"]] if name == "step" else [found]
     for row in rows:
         assert 0 < row["ratio_low"] <= row["ratio"] <= row["ratio_high"]

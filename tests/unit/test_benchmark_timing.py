@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kit.benchmark import timing
-from kit.benchmark.timing import Timings, measure, median_ratio, shares, together
+from kit.benchmark.timing import Timings, measure, median_ratio, shares, timed, together
 
 
 @pytest.fixture
@@ -43,6 +43,11 @@ def test_few_ratios_give_their_range_and_more_a_narrower_one() -> None:
     rng = random.Random(0)
     ratios = [rng.gauss(2, 0.1) for _ in range(100)]
     assert median_ratio(ratios).noise < statistics.stdev(ratios)
+
+
+def test_by_the_processors_clock_waiting_takes_no_time() -> None:
+    waiting = lambda: time.sleep(0.2)  # noqa: E731
+    assert timed(waiting, clock="processor")() < 0.1 < 0.2 <= timed(waiting)()
 
 
 @pytest.mark.usefixtures("quiet")

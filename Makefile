@@ -31,8 +31,9 @@ demo: $(INSTALLED)
 	@echo "look at the run, and at every other one, in the dashboard: $(BIN)/kit dashboard; or read the report:"
 	@$(BIN)/kit report full-nano-s0 --out runs/report-full-nano-s0
 
+# Without bytecode every process that the tests start would compile the kit anew, and every worker all tests.
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check

@@ -31,7 +31,7 @@ from kit.watch.run_actions import continue_arguments
 from kit.watch.run_summary import describe_run
 
 TINY = (
-    "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=30 "
+    "profile.training.steps_per_epoch=1 profile.training.batch_size=16 profile.pool.size=120 "
     "profile.images.validation=60 profile.calibration.batches=1 profile.runtime.held_out_images=0"
 )
 

@@ -51,7 +51,7 @@ TopOption = Annotated[
 ConfidenceOption = Annotated[
     float | None, typer.Option("--confidence", metavar="C", help="Of --top: that they are all found; default 0.95.")
 ]
-SetOption = Annotated[
+ScoringOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="How to score, e.g. profile.evaluation.precision=bfloat16."),
 ]
@@ -77,7 +77,7 @@ def evaluate(
     images: ImagesOption = None,
     top: TopOption = None,
     confidence: ConfidenceOption = None,
-    set_: SetOption = None,
+    set_: ScoringOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier results.")] = False,
     json: JsonOption = False,
 ) -> None:

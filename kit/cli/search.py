@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 MOST_COST = 10**15
 """More than any network costs; only compared, so it may be larger than what is counted with."""
 
-MacsOption = Annotated[
+MaxMacsOption = Annotated[
     int | None,
     typer.Option("--max-macs", metavar="N", min=1, max=MOST_COST, help="Multiply-adds at most, at the run's resolution."),
 ]
-ParamsOption = Annotated[
+MaxParamsOption = Annotated[
     int | None, typer.Option("--max-params", metavar="N", min=1, max=MOST_COST, help="Parameters at most.")
 ]
 MaxLatencyOption = Annotated[
@@ -37,8 +37,8 @@ def search(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder of this search; the same search continues there.")
     ],
-    max_macs: MacsOption = None,
-    max_params: ParamsOption = None,
+    max_macs: MaxMacsOption = None,
+    max_params: MaxParamsOption = None,
     max_latency: MaxLatencyOption = None,
     latency: LatencyOption = None,
     evaluations: Annotated[int, typer.Option("--evaluations", metavar="N", min=1, max=MOST, help="Of each search.")] = 500,

@@ -28,6 +28,11 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
+def profiles_folder() -> Path:
+    """The folder of the shipped profiles."""
+    return recipes_folder() / "profiles"
+
+
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
     return sorted(path.stem for path in recipes_folder().glob("*.toml"))
@@ -35,7 +40,7 @@ def recipe_names() -> list[str]:
 
 def profile_names() -> list[str]:
     """Names of the shipped profiles."""
-    return sorted(path.stem for path in (recipes_folder() / "profiles").glob("*.toml"))
+    return sorted(path.stem for path in profiles_folder().glob("*.toml"))
 
 
 def recipe_path(name: str) -> Path:
@@ -45,7 +50,7 @@ def recipe_path(name: str) -> Path:
 
 def profile_path(name: str) -> Path:
     """The file of a shipped profile, or `name` itself when it is a path to a TOML file."""
-    return _find(name, recipes_folder() / "profiles", profile_names(), "profile")
+    return _find(name, profiles_folder(), profile_names(), "profile")
 
 
 def read_files(kind: type[BaseModel], name: str) -> list[tuple[Path, dict[str, Any]]]:

@@ -110,10 +110,10 @@ def origin_name(origin: str) -> str:
     """Where a value comes from, short: `full`, `profile nano`, `mine.toml`, `--set`, `default`."""
     if origin in (DEFAULT, OVERRIDE):
         return origin
-    path, shipped = Path(origin), recipes.recipes_folder()
-    if path.parent == shipped:
+    path = Path(origin)
+    if path.parent == recipes.recipes_folder():
         return path.stem
-    return f"profile {path.stem}" if path.parent == shipped / "profiles" else path.name
+    return f"profile {path.stem}" if path.parent == recipes.profiles_folder() else path.name
 
 
 def _shipped() -> Iterator[tuple[Kind, str, str, Path]]:

@@ -105,10 +105,12 @@ def test_processes_wait_longer_than_their_patience_with_each_other(quick, start,
     assert stopped.end() == 143
     [folder] = (tmp_path / "runs" / "phases").iterdir()
     with held(folder, released.wait):
-        waiting = start([*quick("second"), *endless[len(quick()) :]])
-        assert waiting.wait_for(lambda: "waiting: phase pretrain" in waiting.log.read_text())
-        time.sleep(6)
-        assert waiting.popen.poll() is None, waiting.log.read_text()
-        waiting.send(signal.SIGTERM)
-        assert waiting.end() == 143 and "Traceback" not in waiting.log.read_text()
-        released.set()
+        try:
+            waiting = start([*quick("second"), *endless[len(quick()) :]])
+            assert waiting.wait_for(lambda: "waiting: phase pretrain" in waiting.log.read_text())
+            time.sleep(6)
+            assert waiting.popen.poll() is None, waiting.log.read_text()
+            waiting.send(signal.SIGTERM)
+            assert waiting.end() == 143 and "Traceback" not in waiting.log.read_text()
+        finally:
+            released.set()

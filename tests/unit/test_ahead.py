@@ -1,14 +1,15 @@
 """Batches that are made one ahead: in order, while the last one is used, and nothing is lost or left behind."""
 
 import threading
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from kit.data import Batch
 from kit.errors import StorageError
+from kit.evaluation import ahead
 from kit.evaluation.ahead import Ahead
 
 PATIENCE = 60.0
@@ -39,8 +40,8 @@ def numbers(batches: Iterator[Batch]) -> list[int]:
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_all_come_in_order_as_often_as_asked(count: int) -> None:
-    ahead = Ahead(Numbered(count))
-    assert numbers(iter(ahead)) == numbers(iter(ahead)) == list(range(count))
+    batches = Ahead(Numbered(count))
+    assert numbers(iter(batches)) == numbers(iter(batches)) == list(range(count))
 
 
 def test_the_next_one_is_made_while_the_last_is_used() -> None:
@@ -85,7 +86,7 @@ class Clock:
 
 def test_it_counts_the_waiting_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(ahead, "time", SimpleNamespace(perf_counter=clock))
 
     def slow() -> Iterator[Batch]:
         for number in range(3):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, pearsonr
 
+from kit.correlation import budget
 from kit.correlation.budget import image_budget
 
 
@@ -66,3 +67,25 @@ def test_any_answers_give_numbers(seed, architectures, batches):
     assert (budget.pearson is None) == (budget.kendall is None)
     if budget.pearson is not None:
         assert -1 <= budget.pearson <= 1 and -1 <= budget.kendall <= 1
+
+
+def test_draws_are_those_of_comparing_every_place() -> None:
+    """The same distribution and the same random numbers, one round, one architecture and one place after another."""
+    rng = np.random.default_rng(0)
+    scores, noise, whole, among = rng.uniform(0.7, 0.9, 12), 4e-4, 500, rng.integers(0, 3, 12).astype(float)
+    usual, wide = float(np.mean(scores * (1 - scores))), 4 * np.sqrt(noise)
+    grid = np.linspace(scores.min() - wide, min(1 - 0.5 / whole, scores.max() + wide), budget.GRID)
+    deviation = np.sqrt(noise * np.maximum(grid * (1 - grid), 0.05 * usual) / usual)
+    likelihood = np.exp(-0.5 * ((scores[:, None] - grid) / deviation) ** 2) / deviation
+    weights = np.full(budget.GRID, 1 / budget.GRID)
+    for _ in range(budget.ROUNDS):
+        posterior = likelihood * weights / (likelihood * weights).sum(axis=1, keepdims=True)
+        weights = np.maximum(np.average(posterior, axis=0, weights=among), budget.LEAST)
+    cumulative = (likelihood * weights).cumsum(axis=1)
+    ours, theirs = (np.random.default_rng(1) for _ in range(2))
+    for draw in budget.likely_scores(scores, noise, whole, ours, 30, among):
+        steps = theirs.random((12, 1)) * cumulative[:, -1:]
+        expected = [
+            np.round(grid[int((row < step).sum())] * whole) / whole for row, step in zip(cumulative, steps, strict=True)
+        ]
+        assert draw.tolist() == expected
